@@ -1,0 +1,1 @@
+"""Text documents with positions: guarded YAML in, typed values and diagnostics out."""

@@ -1,0 +1,93 @@
+"""The closed set of reasons. A reason is the log field, the metric label and the audit entry."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a decision was taken."""
+
+    # Opening
+    #: A rule fired, and nothing stood against acting on it.
+    TRIGGER_FIRED = "trigger_fired"
+    #: A person pulled the branch by hand.
+    PULLED_BY_OPERATOR = "pulled_by_operator"
+    #: The scope has an open incident, and the trigger joined it.
+    JOINED_OPEN_INCIDENT = "joined_open_incident"
+    #: A branch of higher priority took the incident over.
+    PREEMPTED_BY_HIGHER_BRANCH = "preempted_by_higher_branch"
+    #: The trigger names no scope that can be rolled back.
+    NO_SCOPE = "no_scope"
+    #: The trigger names a branch that the decision tree does not have.
+    UNKNOWN_BRANCH = "unknown_branch"
+
+    # Guardrails
+    #: An operator has paused the daemon.
+    PAUSED = "paused"
+    #: The branch, or the daemon, only observes.
+    OBSERVE_MODE = "observe_mode"
+    #: The newest data behind the trigger is older than `max_event_age`.
+    STALE_DATA = "stale_data"
+    #: No known good set is recorded for the scope.
+    NO_KNOWN_GOOD = "no_known_good"
+    #: The scope was acted on less than `cooldown` ago.
+    COOLDOWN = "cooldown"
+    #: The lever, scope or global budget of acts is spent.
+    BUDGET_SPENT = "budget_spent"
+
+    # Moving on
+    #: The evidence is stored.
+    EVIDENCE_CAPTURED = "evidence_captured"
+    #: Writers are frozen, and the fence was read back.
+    FREEZE_CONFIRMED = "freeze_confirmed"
+    #: The branch freezes nothing.
+    FREEZE_NOT_NEEDED = "freeze_not_needed"
+    #: A lever was chosen whose pins or priority fit best.
+    LEVER_CHOSEN = "lever_chosen"
+    #: The branch moves no pointer.
+    FLIP_NOT_NEEDED = "flip_not_needed"
+    #: The pointer moved and was read back.
+    FLIP_VERIFIED = "flip_verified"
+    #: The cache namespace moved forward and was read back.
+    CACHE_ROTATED = "cache_rotated"
+    #: The branch rotates no cache.
+    ROTATION_NOT_NEEDED = "rotation_not_needed"
+    #: The limits are on and were read back.
+    THROTTLE_ON = "throttle_on"
+    #: The branch throttles nothing.
+    THROTTLE_NOT_NEEDED = "throttle_not_needed"
+    #: Every exit target was green without a gap for the hold.
+    HOLD_COMPLETE = "hold_complete"
+    #: An exit target is red: the hold starts again.
+    TARGET_RED = "target_red"
+    #: An exit target has no data: the hold clock is stopped.
+    TARGET_UNKNOWN = "target_unknown"
+    #: All exit targets are green.
+    TARGETS_GREEN = "targets_green"
+    #: Every temporary measure was given back or reported.
+    MEASURES_RESTORED = "measures_restored"
+    #: The audit passed.
+    AUDIT_PASSED = "audit_passed"
+    #: The audit found something a person has to look at.
+    AUDIT_FAILED = "audit_failed"
+    #: The intent was reconciled by reading the target after a restart.
+    RECONCILED = "reconciled"
+
+    # Trouble
+    #: No target became green before `first_green`.
+    FIRST_GREEN_MISSED = "first_green_missed"
+    #: A lever failed for good.
+    LEVER_FAILED = "lever_failed"
+    #: The target moved under us between reading and writing.
+    TARGET_MOVED = "target_moved"
+    #: A higher epoch was seen at the target: somebody newer owns the scope.
+    FENCED_OFF = "fenced_off"
+    #: The freeze could not be confirmed.
+    FREEZE_NOT_CONFIRMED = "freeze_not_confirmed"
+    #: No lever of the branch is left to try.
+    NO_LEVER_LEFT = "no_lever_left"
+    #: A temporary measure is past its deadline.
+    MEASURE_OVERDUE = "measure_overdue"
+    #: A value that was no longer ours was left alone.
+    LEFT_ALONE = "left_alone"
+    #: A person closed or aborted it.
+    OPERATOR_DECISION = "operator_decision"

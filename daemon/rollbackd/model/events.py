@@ -1,0 +1,105 @@
+"""What sources yield: samples, alerts, observed pins and known good sets.
+
+Whatever the wire, Kafka, webhook, HTTP or a recorded file, it becomes these values and no others.
+"""
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from rollbackd.model.labels import Labels, Scope
+
+#: The pins that the runbook requires with every capture (requirements 3.1).
+REQUIRED_PINS: Final = (
+    "BUILD_ID",
+    "GIT_SHA",
+    "MODEL_VER",
+    "PROMPT_VER",
+    "INDEX_HASH",
+    "RERANK_CONF",
+    "TOK_VER",
+    "ANALYZER_CONF",
+)
+
+#: Version pins by canonical name (`INDEX_HASH` -> `a1d9f0`); values are compared as they are.
+Pins = dict[str, str]
+
+
+class Sample(NamedTuple):
+    """One value of one series at one time; equal times of one series are all kept."""
+
+    labels: Labels
+    value: float
+    time_ms: int
+
+
+class AlertStatus(StrEnum):
+    """The status of one alert in an Alertmanager notification."""
+
+    FIRING = "firing"
+    #: Only ends the `ALERTS` series; it is never a sign of recovery.
+    RESOLVED = "resolved"
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert of an Alertmanager (or Grafana) notification."""
+
+    fingerprint: str
+    status: AlertStatus
+    starts_at_ms: int
+    ends_at_ms: int | None = None
+    labels: dict[str, str]
+    annotations: dict[str, str] = {}
+    generator_url: str = ""
+    #: The notification said that alerts were left out: the group is incomplete.
+    truncated: bool = False
+
+    @property
+    def name(self) -> str:
+        """The `alertname` label."""
+        return self.labels.get("alertname", "")
+
+
+class PinsSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """Pins that an event said one arm of a scope ran with."""
+
+    scope: Scope
+    arm: str
+    pins: Pins
+    time_ms: int
+
+
+class KnownGood(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded set to go back to: pins, the controls of that time and the baseline window.
+
+    `baseline` is metric -> statistic -> value, e.g. `{"delta_s": {"p95": 0.41, "count": 1800}}`;
+    it is served as the series `baseline:<metric>:<statistic>`. `controls` is control name -> value.
+    """
+
+    scope: Scope
+    pins: Pins
+    recorded_at_ms: int
+    controls: dict[str, object] = {}
+    baseline: dict[str, dict[str, float]] = {}
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one body, record or line decoded to."""
+
+    samples: list[Sample] = []
+    alerts: list[Alert] = []
+    pins: list[PinsSeen] = []
+    known_good: list[KnownGood] = []
+
+
+class Rejected(Exception):  # noqa: N818  # it is a verdict on an input, named as the metric names it
+    """An input that cannot be decoded; it goes to the dead letters with this reason.
+
+    The message says where in the input, the offending value and what is allowed.
+    """
+
+    def __init__(self, message: str, *, position: int | None = None) -> None:
+        super().__init__(message)
+        #: Index of the offending item when the input held several.
+        self.position = position

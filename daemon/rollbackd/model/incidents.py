@@ -1,0 +1,181 @@
+"""The incident: one frozen value that moves only through `incidents.step`."""
+
+from enum import StrEnum
+
+import msgspec
+
+from rollbackd.model.decisions import Reason
+from rollbackd.model.labels import Scope
+from rollbackd.model.levers import Applied, Change, LeverKind, Op, Receipt
+from rollbackd.model.policy import BranchPolicy
+from rollbackd.model.triggers import TargetReading, Trigger
+
+
+class State(StrEnum):
+    """The states of an incident; `incidents.states` holds the legal transitions."""
+
+    #: A trigger fired or a person pulled; the guardrails have not spoken yet.
+    DETECTED = "detected"
+    #: Pins, controls and windows are being written down.
+    CAPTURING = "capturing"
+    #: Writers are being fenced.
+    FREEZING = "freezing"
+    #: The next lever is being chosen and its target read.
+    CHOOSING = "choosing"
+    #: One pointer is being moved.
+    FLIPPING = "flipping"
+    #: The cache namespace is being moved forward.
+    ROTATING = "rotating"
+    #: Limits and degradation are being put on.
+    THROTTLING = "throttling"
+    #: Exit targets are watched until the hold is complete.
+    WATCHING = "watching"
+    #: Temporary measures are being given back.
+    RESTORING = "restoring"
+    #: The result is being checked.
+    AUDITING = "auditing"
+    #: Done.
+    CLOSED = "closed"
+    #: Waiting for a person's word before the first act.
+    AWAITING_APPROVAL = "awaiting_approval"
+    #: The last lever did not help: the next one is due.
+    ESCALATING = "escalating"
+    #: A person has to decide; measures stay as they are.
+    NEEDS_HUMAN = "needs_human"
+    #: Would have acted; a guardrail or observe mode said no. Nothing was touched.
+    OBSERVED = "observed"
+    #: Ended by a person before it was done.
+    ABORTED = "aborted"
+
+
+#: States that no step leaves.
+TERMINAL = frozenset({State.CLOSED, State.OBSERVED, State.ABORTED})
+
+
+class MeasureStatus(StrEnum):
+    """Where a temporary measure stands."""
+
+    #: Written down, not yet taken.
+    REGISTERED = "registered"
+    #: In force.
+    TAKEN = "taken"
+    #: Given back.
+    RESTORED = "restored"
+    #: No longer ours when we came to give it back; left as it was and reported.
+    LEFT_ALONE = "left_alone"
+    #: Never took effect.
+    VOID = "void"
+
+
+class Measure(msgspec.Struct, frozen=True, kw_only=True):
+    """A temporary measure in the undo ledger: registered before it is taken."""
+
+    op_id: str
+    change: Change
+    deadline_ms: int
+    status: MeasureStatus = MeasureStatus.REGISTERED
+    applied: Applied | None = None
+    taken_at_ms: int | None = None
+    ended_at_ms: int | None = None
+    paged_overdue: bool = False
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """An act that is journaled and not sealed yet.
+
+    After a restart it is reconciled by reading the target.
+    """
+
+    op: Op
+    kind: LeverKind
+    change: Change
+    started_at_ms: int
+    #: Set when this act gives a measure back: what `apply` had answered.
+    reverts: Applied | None = None
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """How long all exit targets have been green without a gap; time spent survives a restart."""
+
+    green_ms: int = 0
+    last_seen_ms: int | None = None
+    first_green_at_ms: int | None = None
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What was captured before the first act; a source that failed is named, never waited for."""
+
+    captured_at_ms: int
+    pins_seen: dict[str, dict[str, str]] = {}
+    known_good_pins: dict[str, str] = {}
+    missing_pins: list[str] = []
+    controls: dict[str, object] = {}
+    readings: list[TargetReading] = []
+    unavailable: list[str] = []
+    digest: str = ""
+
+
+class AuditCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the audit after the incident."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """One rollback of one scope, from the trigger to the post-mortem.
+
+    `version` counts its steps and is the store's compare-and-set; `epoch` fences its acts.
+    `plan` is the index of the lever in the branch that is current; `queue` the acts of the current
+    state that are still to do.
+    """
+
+    id: str
+    scope: Scope
+    branch: str
+    state: State
+    reason: Reason
+    version: int
+    epoch: int
+    policy: BranchPolicy
+    opened_at_ms: int
+    entered_at_ms: int
+    triggers: list[Trigger] = []
+    evidence: Evidence | None = None
+    rung: int = 0
+    pending: Intent | None = None
+    receipts: list[Receipt] = []
+    ledger: list[Measure] = []
+    readings: list[TargetReading] = []
+    hold: Hold = Hold()
+    flipped_at_ms: int | None = None
+    green_at_ms: int | None = None
+    closed_at_ms: int | None = None
+    audit: list[AuditCheck] = []
+    preempted_by: BranchPolicy | None = None
+    acts: int = 0
+    pulled_by: str = ""
+    #: For people: what went wrong last, or what is waited for.
+    note: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a step can still change it."""
+        return self.state not in TERMINAL
+
+
+class JournalRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of one incident, written in the same transaction as the incident itself.
+
+    `kind` is the class name of the event that caused the step.
+    """
+
+    incident_id: str
+    sequence: int
+    at_ms: int
+    kind: str
+    from_state: State | None
+    to_state: State
+    reason: Reason
+    detail: dict[str, object] = {}

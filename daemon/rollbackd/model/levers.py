@@ -1,0 +1,96 @@
+"""What a lever is asked and what it answers. All of it is JSON, because all of it is journaled."""
+
+from enum import StrEnum
+
+import msgspec
+
+from rollbackd.model.events import KnownGood
+from rollbackd.model.labels import Scope
+
+
+class LeverKind(StrEnum):
+    """What becomes of a lever's effect when the incident ends."""
+
+    #: Moves one pointer back to the known good; it stays there.
+    POINTER = "pointer"
+    #: A temporary measure: registered with its undo and a deadline, given back at the end.
+    TEMPORARY = "temporary"
+    #: Only moves forward; there is nothing to give back.
+    FORWARD = "forward"
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """The one thing that a lever moves: which lever, for which scope, which name."""
+
+    lever: str
+    scope: Scope
+    #: The flag, alias or pointer by its own name; empty where the scope has only one.
+    name: str = ""
+
+    def __str__(self) -> str:
+        name = f":{self.name}" if self.name else ""
+        return f"{self.lever}{name}@{self.scope}"
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands at the target now; `version` is what compare-and-set will compare.
+
+    `owned_by` is the op id of the act that put it there, empty when it was not one of ours.
+    """
+
+    value: dict[str, object]
+    version: int
+    epoch: int = 0
+    owned_by: str = ""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One planned move of one target, from what was observed to what is wanted."""
+
+    target: Target
+    before: Observation
+    after: dict[str, object]
+
+
+class Op(msgspec.Struct, frozen=True, kw_only=True):
+    """Under whose name an act happens. Applying the same `op_id` twice changes nothing twice."""
+
+    op_id: str
+    epoch: int
+    incident_id: str
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """An act that took effect; `replayed` when an earlier try of the same op had done it."""
+
+    change: Change
+    op_id: str
+    version: int
+    replayed: bool = False
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The sealed result of one act: what stood before, what was asked, what was read back."""
+
+    op_id: str
+    target: Target
+    before: dict[str, object]
+    requested: dict[str, object]
+    after: dict[str, object]
+    version: int
+    epoch: int
+    started_at_ms: int
+    sealed_at_ms: int
+    reconciled: bool = False
+
+
+class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a lever plans from."""
+
+    target: Target
+    observed: Observation
+    known_good: KnownGood | None
+    #: The lever's own settings from the decision tree.
+    params: dict[str, object]
+    #: Version pins that the bad arm was seen with.
+    pins_seen: dict[str, str]

@@ -1,0 +1,377 @@
+"""Every seam on one page.
+
+Only two errors cross a seam: TemporaryError, which says when another try makes sense, and
+PermanentError. Retries, deadlines and metrics are wrappers outside; an adapter has none of them.
+Cancelling a call leaves the adapter usable; whether the effect happened is then unknown, and the
+caller reads the target to find out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from rollbackd.model.controls import Control, ControlValue, ControlWrite
+from rollbackd.model.events import Alert, Batch, KnownGood
+from rollbackd.model.incidents import AuditCheck, Evidence, Incident, JournalRecord
+from rollbackd.model.labels import Scope
+from rollbackd.model.levers import (
+    Applied,
+    Change,
+    LeverKind,
+    Observation,
+    Op,
+    PlanRequest,
+    Target,
+)
+from rollbackd.model.triggers import TargetReading
+
+
+class Lever(Protocol):
+    """Moves one kind of thing, by compare-and-set, and reads it back."""
+
+    @property
+    def name(self) -> str:
+        """The name in the decision tree, e.g. `flag_off`."""
+        ...
+
+    @property
+    def kind(self) -> LeverKind:
+        """What becomes of its effect when the incident ends."""
+        ...
+
+    async def observe(self, target: Target) -> Observation:
+        """What stands at the target now. Changes nothing."""
+        ...
+
+    def plan(self, request: PlanRequest) -> dict[str, object] | None:
+        """The wanted value, or None when there is nothing to move. Pure.
+
+        Raises PermanentError when the request cannot be met (no such known good value).
+        """
+        ...
+
+    async def preflight(self, change: Change) -> str:
+        """Why the change must not be made now, or an empty string. Changes nothing."""
+        ...
+
+    async def apply(self, change: Change, op: Op) -> Applied:
+        """Make the change if the target still is as observed.
+
+        Idempotent by `op.op_id`. Raises PermanentError when the target has moved or the epoch is
+        stale, TemporaryError when it cannot be reached.
+        """
+        ...
+
+    async def verify(self, change: Change) -> bool:
+        """Whether the target holds `change.after`: false before apply, true after."""
+        ...
+
+    async def revert(self, applied: Applied, op: Op) -> bool:
+        """Put back what stood before, if the value is still ours; False when it is not.
+
+        Idempotent by `op.op_id`; raises as `apply` does.
+        """
+        ...
+
+
+class Controls(Protocol):
+    """The switches that applications read, per scope, fenced by epoch."""
+
+    async def read(self, scope: Scope, name: str) -> Control:
+        """The control as it stands; one that was never written has version 0."""
+        ...
+
+    async def read_all(self, scope: Scope) -> dict[str, Control]:
+        """Every control of the scope that was ever written, by name."""
+        ...
+
+    async def set_intent(
+        self, scope: Scope, name: str, value: ControlValue, *, now_ms: int
+    ) -> Control:
+        """Write the rollout's own intent; never touches a trip, needs no epoch."""
+        ...
+
+    async def set_trip(
+        self,
+        scope: Scope,
+        name: str,
+        value: ControlValue | None,
+        *,
+        expected_version: int,
+        op: Op,
+        now_ms: int,
+    ) -> ControlWrite:
+        """Lay a trip over the intent, or take it away with None. One atomic compare and write.
+
+        In this order: a known `op_id` is `replayed`; an epoch below the scope's highest is
+        `stale_epoch`; a version other than the expected one is `conflict`; else `applied`.
+        """
+        ...
+
+    async def scopes(self) -> list[Scope]:
+        """Scopes that have any control."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections. Idempotent."""
+        ...
+
+
+class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert that was accepted, durable until it is handled.
+
+    `key` is the hash of (fingerprint, startsAt, status): a repeat is the same entry.
+    """
+
+    key: str
+    alert: Alert
+    received_at_ms: int
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """An input that could not be used, with the reason; `body` is at most 64 KiB of it."""
+
+    source: str
+    reason: str
+    body: bytes
+    at_ms: int
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """The global stop: set by a person, survives restarts and reloads."""
+
+    reason: str
+    by: str
+    since_ms: int
+
+
+class ScopeBusyError(Exception):
+    """The scope has an open incident."""
+
+    def __init__(self, incident_id: str) -> None:
+        super().__init__(f"incident `{incident_id}` is open for this scope")
+        self.incident_id = incident_id
+
+
+class StaleIncidentError(Exception):
+    """The incident in the store is not the one this step was made from; somebody was faster."""
+
+
+class Store(Protocol):
+    """What must survive a crash: the inbox, incidents with their journal, and what is known good.
+
+    Every method that changes something has committed durably when it returns. TemporaryError when
+    the store cannot be reached; then nothing is known about the change.
+    """
+
+    async def accept(self, entries: Sequence[InboxEntry]) -> int:
+        """Commit alerts to the inbox in one transaction; returns how many were new."""
+        ...
+
+    async def unhandled(self, limit: int) -> list[InboxEntry]:
+        """Accepted and not yet handled, oldest first."""
+        ...
+
+    async def mark_handled(self, keys: Sequence[str]) -> None:
+        """The engine has them; they are not offered again."""
+        ...
+
+    async def firing_alerts(self) -> list[InboxEntry]:
+        """The latest entry of each fingerprint whose latest status is firing."""
+        ...
+
+    async def next_epoch(self, scope: Scope) -> int:
+        """A number greater than every one given before for the scope, also after a failover."""
+        ...
+
+    async def open_incident(self, incident: Incident, record: JournalRecord) -> None:
+        """Store a new incident and its first record. Raises ScopeBusyError."""
+        ...
+
+    async def advance(self, incident: Incident, records: Sequence[JournalRecord]) -> None:
+        """Replace the incident whose version is one less, and append to its journal, atomically.
+
+        Raises StaleIncidentError when the stored version is another.
+        """
+        ...
+
+    async def incident(self, incident_id: str) -> Incident | None:
+        """One incident, or None."""
+        ...
+
+    async def incidents(self, *, open_only: bool = False, limit: int = 100) -> list[Incident]:
+        """Newest first."""
+        ...
+
+    async def journal(self, incident_id: str) -> list[JournalRecord]:
+        """The steps of an incident in order."""
+        ...
+
+    async def put_known_good(self, known_good: KnownGood) -> None:
+        """Record a set to go back to; the newest of a scope is the one that counts."""
+        ...
+
+    async def known_good(self, scope: Scope) -> KnownGood | None:
+        """The newest recorded set of the scope."""
+        ...
+
+    async def all_known_good(self) -> list[KnownGood]:
+        """The newest recorded set of every scope."""
+        ...
+
+    async def set_pause(self, pause: Pause | None) -> None:
+        """Pause, or resume with None."""
+        ...
+
+    async def pause(self) -> Pause | None:
+        """The pause in force."""
+        ...
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """Keep an input that could not be used."""
+        ...
+
+    async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """Newest first."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise TemporaryError when the store cannot be used."""
+        ...
+
+    async def close(self) -> None:
+        """Flush and release. Idempotent."""
+        ...
+
+
+class Capture(Protocol):
+    """Writes down what can be seen before the first act."""
+
+    async def capture(self, incident: Incident) -> Evidence:
+        """Bounded in time; a source that fails is listed in `unavailable`. Never raises."""
+        ...
+
+
+class Targets(Protocol):
+    """Reads the exit targets from the live series."""
+
+    def read(self, incident: Incident, now_ms: int) -> list[TargetReading]:
+        """One reading a target, over samples after the flip only."""
+        ...
+
+
+class Auditor(Protocol):
+    """Checks the result once everything was given back."""
+
+    async def audit(self, incident: Incident) -> list[AuditCheck]:
+        """One line a check. Never raises: a check that cannot run has failed."""
+        ...
+
+
+class Reporter(Protocol):
+    """Writes the post-mortem."""
+
+    async def write(self, incident: Incident, journal: Sequence[JournalRecord]) -> str:
+        """Write the bundle and the report atomically; returns where the report is."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells people. One that is down never holds an incident up."""
+
+    async def page(self, incident: Incident, reason: str) -> None:
+        """Ask for a person. Never raises."""
+        ...
+
+
+class Sink(Protocol):
+    """Where sources put what they decoded."""
+
+    async def ingest(self, batch: Batch, *, source: str) -> None:
+        """Take a batch. State in it is durable on return. Raises TemporaryError when full."""
+        ...
+
+    async def bury(self, source: str, body: bytes, reason: str) -> None:
+        """Take an input that could not be decoded."""
+        ...
+
+
+class Source(Protocol):
+    """Something that yields batches until it is told to stop."""
+
+    async def run(self) -> None:
+        """Feed the sink until cancelled. Recovers by itself from whatever may pass."""
+        ...
+
+    def healthy(self) -> bool:
+        """Whether it made progress lately."""
+        ...
+
+
+#: Levers by name, as the composition root builds them.
+LeverTable = Mapping[str, Lever]
+
+
+class IncidentDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One incident with its journal and where its report is."""
+
+    incident: Incident
+    journal: list[JournalRecord]
+    report_path: str = ""
+
+
+class Operations(Protocol):
+    """What the HTTP API may ask of the daemon. TemporaryError becomes 503 everywhere."""
+
+    async def accept_alerts(self, alerts: Sequence[Alert]) -> int:
+        """Commit alerts to the inbox; returns how many were new. Durable on return."""
+        ...
+
+    async def ingest(self, batch: Batch, *, source: str) -> None:
+        """As Sink.ingest."""
+        ...
+
+    async def bury(self, source: str, body: bytes, reason: str) -> None:
+        """As Sink.bury."""
+        ...
+
+    def status(self) -> dict[str, object]:
+        """Version, clock, pause, sources, rules and open incidents, as JSON."""
+        ...
+
+    def not_ready(self) -> list[str]:
+        """Why the daemon cannot do its work now; empty when it can."""
+        ...
+
+    async def reload(self) -> None:
+        """Read rules and tree again, all or nothing. Raises DocumentError."""
+        ...
+
+    async def set_pause(self, pause: Pause | None) -> None:
+        """Pause with a reason, or resume."""
+        ...
+
+    async def pull(self, branch: str, scope: Scope, *, reason: str, by: str) -> Incident:
+        """Open an incident by hand. Raises ValueError for an unknown branch, ScopeBusyError."""
+        ...
+
+    async def decide(self, incident_id: str, decision: str, *, by: str) -> Incident:
+        """A person's word on an incident: `restore`, `abort`. Raises ValueError, KeyError."""
+        ...
+
+    async def incidents(self, *, open_only: bool, limit: int) -> list[Incident]:
+        """Newest first."""
+        ...
+
+    async def incident(self, incident_id: str) -> IncidentDetail | None:
+        """One incident by id."""
+        ...
+
+    async def controls(self, scope: Scope) -> dict[str, Control]:
+        """Every control of a scope."""
+        ...
+
+    async def set_intent(self, scope: Scope, name: str, value: ControlValue) -> Control:
+        """Write the rollout's own intent. Raises ValueError for a bad name or value."""
+        ...
