@@ -36,9 +36,7 @@ class Telemetry:
         self.decode_failures = self._counter(
             "decode_failures", "Inputs that could not be decoded.", "source"
         )
-        self.dead_letters = self._counter(
-            "dead_letters", "Inputs kept as dead letters.", "source"
-        )
+        self.dead_letters = self._counter("dead_letters", "Inputs kept as dead letters.", "source")
         self.events_missing_pins = self._counter(
             "events_missing_pins", "Events that name an arm but lack a required pin.", "pin"
         )
@@ -68,7 +66,8 @@ class Telemetry:
         self.series = self._gauge("series", "Series held in memory.")
         self.rule_evaluations = self._counter("rule_evaluations", "Evaluations.", "rule")
         self.rule_evaluation_failures = self._counter(
-            "rule_evaluation_failures", "Evaluations that failed, e.g. by many-to-many matching.",
+            "rule_evaluation_failures",
+            "Evaluations that failed, e.g. by many-to-many matching.",
             "rule",
         )
         self.rule_evaluation_duration = self._histogram(
@@ -88,8 +87,10 @@ class Telemetry:
         )
         self.incidents_open = self._gauge("incidents_open", "Open incidents.", "state")
         self.incident_state = self._gauge(
-            "incident_state", "1 for the state that a scope's open incident is in.",
-            "scope", "state",
+            "incident_state",
+            "1 for the state that a scope's open incident is in.",
+            "scope",
+            "state",
         )
         self.guard_blocks = self._counter("guard_blocks", "Times a guardrail said no.", "guard")
         self.step_duration = self._histogram(
@@ -134,9 +135,7 @@ class Telemetry:
         )
         self.degrade_level = self._gauge("degrade_level", "0 normal to 4 cite only.", "scope")
         self.cache_generation = self._gauge("cache_generation", "Cache generation.", "scope")
-        self.breaker_state = self._gauge(
-            "breaker_state", "0 closed, 1 half-open, 2 open.", "scope"
-        )
+        self.breaker_state = self._gauge("breaker_state", "0 closed, 1 half-open, 2 open.", "scope")
 
         # The daemon itself
         self.paused = self._gauge("paused", "1 while an operator has paused the daemon.")
@@ -163,9 +162,7 @@ class Telemetry:
     def _histogram(
         self, name: str, text: str, buckets: tuple[float, ...], *labels: str
     ) -> Histogram:
-        return Histogram(
-            f"rollbackd_{name}", text, labels, buckets=buckets, registry=self.registry
-        )
+        return Histogram(f"rollbackd_{name}", text, labels, buckets=buckets, registry=self.registry)
 
 
 _RECORD_FIELDS: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}

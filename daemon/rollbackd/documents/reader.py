@@ -216,5 +216,3 @@ def _listed(words: Iterable[str]) -> str:
 def _suggestion(word: str, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, list(allowed), n=1)
     return f"did you mean `{near[0]}`?" if near else ""
-
-

@@ -56,9 +56,7 @@ def compose(text: str, *, file: str) -> yaml.Node | None:
 def compose_all(text: str, *, file: str) -> list[yaml.Node]:
     """The root nodes of every document in the text. Raises DocumentError as `compose` does."""
     if len(text.encode()) > MAX_BYTES:
-        raise _refuse(
-            "", Position(file, 1, 1), "yaml/size", f"the file is over {MAX_BYTES} bytes"
-        )
+        raise _refuse("", Position(file, 1, 1), "yaml/size", f"the file is over {MAX_BYTES} bytes")
     try:
         _check_events(text, file)
         nodes = [n for n in yaml.compose_all(text, Loader=_Loader) if n is not None]
@@ -88,8 +86,14 @@ def scalar_value(node: yaml.ScalarNode) -> str | int | float | bool | None:
     if _INT.match(text) and len(text) < 400:
         return int(text)
     if _FLOAT.match(text):
-        return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf")
-                     .replace(".nan", "nan").replace(".NaN", "nan").replace(".NAN", "nan"))
+        return float(
+            text.replace(".inf", "inf")
+            .replace(".Inf", "inf")
+            .replace(".INF", "inf")
+            .replace(".nan", "nan")
+            .replace(".NaN", "nan")
+            .replace(".NAN", "nan")
+        )
     return text
 
 
@@ -116,7 +120,10 @@ def _check_events(text: str, file: str) -> None:
         where = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file, 1, 1)
         if isinstance(event, yaml.AliasEvent):
             raise _refuse(
-                text, where, "yaml/alias", f"alias `*{event.anchor}` is not allowed",
+                text,
+                where,
+                "yaml/alias",
+                f"alias `*{event.anchor}` is not allowed",
                 "write the value out",
             )
         tag = getattr(event, "tag", None)
@@ -146,7 +153,9 @@ def _duplicate_keys(node: yaml.Node, text: str, file: str) -> Iterator[Diagnosti
         elif key.value in seen:
             first = seen[key.value]
             yield _diagnostic(
-                text, where, "yaml/duplicate-key",
+                text,
+                where,
+                "yaml/duplicate-key",
                 f"key `{key.value}` stands here a second time; the first is on line {first.line}",
                 "keep one of the two",
             )

@@ -1,0 +1,350 @@
+"""Reading the config file: every problem at once, with its position.
+
+A secret is never written in the file: it is named by a file that holds it. `${credentials:NAME}`
+in a path is systemd's `$CREDENTIALS_DIRECTORY/NAME`.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from importlib import resources
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, Severity
+from rollbackd.documents.reader import Document, Fields, Reader
+from rollbackd.documents.yaml import compose
+from rollbackd.settings.values import (
+    Backend,
+    ClientCertificateSettings,
+    ClockSettings,
+    EngineSettings,
+    HttpSettings,
+    KafkaSettings,
+    KafkaTopic,
+    Permission,
+    RedisSettings,
+    ScopeLabels,
+    Settings,
+    TlsSettings,
+    TokenSettings,
+)
+
+_CREDENTIALS: Final = "${credentials:"
+
+
+def shipped_rules() -> Path:
+    """The folder of the rule pack: inside the wheel, or the source tree's `rules/`."""
+    packaged = Path(str(resources.files("rollbackd"))) / "_rules"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "rules"
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check a config file. Raises DocumentError with every problem and its position.
+
+    Relative paths are relative to the config file's folder.
+    """
+    text = _read_config(path)
+    document = Document(str(path), text)
+    root = compose(text, file=str(path))
+    settings = default_settings(path)
+    if root is not None:
+        settings = _settings(Reader(document, root), path)
+    _cross_check(document, settings)
+    document.raise_errors()
+    return settings
+
+
+def default_settings(path: Path = Path()) -> Settings:
+    """What an empty config file means: SQLite, loopback, the shipped rules."""
+    rules = shipped_rules()
+    return Settings(rules=[rules], decision_tree=rules / "decision-tree.yaml", path=path)
+
+
+def _read_config(path: Path) -> str:
+    where = Position(str(path), 1, 1)
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        message = f"cannot read the file: {error.strerror}"
+        raise DocumentError([Diagnostic("config/read", Severity.ERROR, message, where)]) from None
+    except UnicodeDecodeError as error:
+        message = f"byte {error.start} is not UTF-8"
+        raise DocumentError([Diagnostic("config/read", Severity.ERROR, message, where)]) from None
+    if mode & stat.S_IWOTH:
+        raise DocumentError(
+            [
+                Diagnostic(
+                    "config/world-writable",
+                    Severity.ERROR,
+                    "everybody can write this file",
+                    where,
+                    fix=f"chmod o-w {path}",
+                )
+            ]
+        )
+    return text
+
+
+def _settings(reader: Reader, path: Path) -> Settings:
+    folder = path.parent
+    default = default_settings(path)
+    f = reader.fields(
+        (
+            "state_dir", "http", "store", "controls", "redis", "kafka", "rules", "decision_tree",
+            "scope_labels", "engine", "clock", "log_level",
+        )
+    )  # fmt: skip
+    store = f.read("store", _backend, Backend.SQLITE)
+    return Settings(
+        state_dir=f.read("state_dir", lambda r: _path(r, folder), default.state_dir),
+        http=f.read("http", lambda r: _http(r, folder), HttpSettings()),
+        store=store,
+        controls=f.read("controls", _backend, store),
+        redis=f.read("redis", lambda r: _redis(r, folder), None),
+        kafka=f.read("kafka", lambda r: _kafka(r, folder), None),
+        rules=f.read("rules", lambda r: [_path(i, folder) for i in r.items()], default.rules),
+        decision_tree=f.read("decision_tree", lambda r: _path(r, folder), default.decision_tree),
+        scope_labels=f.read("scope_labels", _scope_labels, ScopeLabels()),
+        engine=f.read("engine", _engine, EngineSettings()),
+        clock=f.read("clock", _clock, ClockSettings()),
+        log_level=f.read(
+            "log_level", lambda r: r.choice(("debug", "info", "warning", "error"), "info"), "info"
+        ),
+        path=path,
+    )
+
+
+def _backend(reader: Reader) -> Backend:
+    return Backend(reader.choice([b.value for b in Backend], Backend.SQLITE))
+
+
+def _http(reader: Reader, folder: Path) -> HttpSettings:
+    f = reader.fields(
+        (
+            "host", "port", "allow_unauthenticated", "max_body_bytes", "tls", "tokens",
+            "client_certificates",
+        )
+    )  # fmt: skip
+    return HttpSettings(
+        host=f.read("host", lambda r: r.string("127.0.0.1"), "127.0.0.1"),
+        port=f.read("port", lambda r: r.integer(9797, minimum=0), 9797),
+        allow_unauthenticated=f.read("allow_unauthenticated", Reader.boolean, default=False),
+        max_body_bytes=f.read(
+            "max_body_bytes", lambda r: r.integer(16 << 20, minimum=1024), 16 << 20
+        ),
+        tls=f.read("tls", lambda r: _tls(r, folder), None),
+        tokens=f.read("tokens", lambda r: [_token(i, folder) for i in r.items()], []),
+        client_certificates=f.read(
+            "client_certificates", lambda r: [_client_certificate(i) for i in r.items()], []
+        ),
+    )
+
+
+def _tls(reader: Reader, folder: Path) -> TlsSettings:
+    f = reader.fields(
+        ("cert_file", "key_file", "client_ca_file"), required=("cert_file", "key_file")
+    )
+    return TlsSettings(
+        cert_file=f.read("cert_file", lambda r: _file(r, folder), Path()),
+        key_file=f.read("key_file", lambda r: _file(r, folder), Path()),
+        client_ca_file=_optional_file(f, "client_ca_file", folder),
+    )
+
+
+def _token(reader: Reader, folder: Path) -> TokenSettings:
+    keys = ("name", "file", "permissions")
+    f = reader.fields(keys, required=keys)
+    return TokenSettings(
+        name=f.read("name", Reader.string, ""),
+        file=f.read("file", lambda r: _file(r, folder), Path()),
+        permissions=f.read("permissions", _permissions, frozenset()),
+    )
+
+
+def _client_certificate(reader: Reader) -> ClientCertificateSettings:
+    keys = ("name", "san", "permissions")
+    f = reader.fields(keys, required=keys)
+    return ClientCertificateSettings(
+        name=f.read("name", Reader.string, ""),
+        san=f.read("san", Reader.string, ""),
+        permissions=f.read("permissions", _permissions, frozenset()),
+    )
+
+
+def _permissions(reader: Reader) -> frozenset[Permission]:
+    allowed = [p.value for p in Permission]
+    words = [item.choice(allowed) for item in reader.items()]
+    return frozenset(Permission(w) for w in words if w)
+
+
+def _redis(reader: Reader, folder: Path) -> RedisSettings:
+    f = reader.fields(
+        (
+            "url", "username", "password_file", "ca_file", "cert_file", "key_file",
+            "wait_replicas",
+        ),
+        required=("url",),
+    )  # fmt: skip
+    url = f.get("url")
+    if url is not None and "@" in url.text_of_scalar():
+        # The message must not repeat the URL: the part before `@` may hold a password.
+        reader.document.report(
+            reader.position,
+            "config/secret-in-url",
+            "`redis.url` must not carry credentials",
+            fix="use `username:` and `password_file:`",
+        )
+    return RedisSettings(
+        url=f.read("url", Reader.string, ""),
+        username=f.read("username", Reader.string, None),
+        password_file=_optional_file(f, "password_file", folder),
+        ca_file=_optional_file(f, "ca_file", folder),
+        cert_file=_optional_file(f, "cert_file", folder),
+        key_file=_optional_file(f, "key_file", folder),
+        wait_replicas=f.read("wait_replicas", lambda r: r.integer(0, minimum=0), 0),
+    )
+
+
+def _kafka(reader: Reader, folder: Path) -> KafkaSettings:
+    f = reader.fields(
+        (
+            "bootstrap_servers", "topics", "group_id", "client_id", "dead_letter_topic",
+            "offset_reset", "security_protocol", "sasl_mechanism", "username", "password_file",
+            "ca_file", "cert_file", "key_file", "insecure", "session_timeout", "stall",
+        ),
+        required=("bootstrap_servers", "topics"),
+    )  # fmt: skip
+    protocols = ("PLAINTEXT", "SSL", "SASL_SSL", "SASL_PLAINTEXT")
+    mechanisms = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+    settings = KafkaSettings(
+        bootstrap_servers=f.read("bootstrap_servers", Reader.string_list, []),
+        topics=f.read("topics", lambda r: [_topic(i) for i in r.items()], []),
+        group_id=f.read("group_id", Reader.string, "rollbackd"),
+        client_id=f.read("client_id", Reader.string, "rollbackd"),
+        dead_letter_topic=f.read("dead_letter_topic", Reader.string, ""),
+        offset_reset=f.read(
+            "offset_reset", lambda r: r.choice(("earliest", "latest"), "earliest"), "earliest"
+        ),
+        security_protocol=f.read(
+            "security_protocol", lambda r: r.choice(protocols, "PLAINTEXT"), "PLAINTEXT"
+        ),
+        sasl_mechanism=f.read(
+            "sasl_mechanism", lambda r: r.choice(mechanisms, "SCRAM-SHA-512"), "SCRAM-SHA-512"
+        ),
+        username=f.read("username", Reader.string, None),
+        password_file=_optional_file(f, "password_file", folder),
+        ca_file=_optional_file(f, "ca_file", folder),
+        cert_file=_optional_file(f, "cert_file", folder),
+        key_file=_optional_file(f, "key_file", folder),
+        insecure=f.read("insecure", Reader.boolean, default=False),
+        session_timeout_ms=f.read("session_timeout", Reader.duration_ms, 30_000),
+        stall_ms=f.read("stall", Reader.duration_ms, 30_000),
+    )
+    if settings.security_protocol == "SASL_PLAINTEXT" and not settings.insecure:
+        reader.problem(
+            "config/kafka-plaintext",
+            "`SASL_PLAINTEXT` sends the password in the clear",
+            fix="use `SASL_SSL`, or say `insecure: true`",
+        )
+    if settings.security_protocol.startswith("SASL") and not settings.password_file:
+        reader.problem("key/missing", "`password_file` is missing for SASL")
+    return settings
+
+
+def _topic(reader: Reader) -> KafkaTopic:
+    f = reader.fields(("name", "format"), required=("name",))
+    formats = ("auto", "native", "alertmanager")
+    return KafkaTopic(
+        name=f.read("name", Reader.string, ""),
+        format=f.read("format", lambda r: r.choice(formats, "auto"), "auto"),
+    )
+
+
+def _scope_labels(reader: Reader) -> ScopeLabels:
+    f = reader.fields(("service", "region"))
+    return ScopeLabels(
+        service=f.read("service", Reader.string, "service"),
+        region=f.read("region", Reader.string, "region"),
+    )
+
+
+def _engine(reader: Reader) -> EngineSettings:
+    f = reader.fields(("coalesce", "lateness", "max_series", "default_interval"))
+    return EngineSettings(
+        coalesce_ms=f.read("coalesce", Reader.duration_ms, 100),
+        lateness_ms=f.read("lateness", Reader.duration_ms, 60_000),
+        max_series=f.read("max_series", lambda r: r.integer(200_000, minimum=1), 200_000),
+        default_interval_ms=f.read("default_interval", Reader.duration_ms, 15_000),
+    )
+
+
+def _clock(reader: Reader) -> ClockSettings:
+    f = reader.fields(("speed", "start_ms"))
+    return ClockSettings(
+        speed=f.read("speed", Reader.number, 1.0),
+        start_ms=f.read("start_ms", lambda r: r.integer(0, minimum=0), None),
+    )
+
+
+def _path(reader: Reader, folder: Path) -> Path:
+    text = reader.string()
+    if text.startswith(_CREDENTIALS) and text.endswith("}"):
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
+        if not credentials:
+            reader.problem("config/credentials", "`$CREDENTIALS_DIRECTORY` is not set")
+        return Path(credentials) / text[len(_CREDENTIALS) : -1]
+    return folder / Path(text).expanduser()
+
+
+def _file(reader: Reader, folder: Path) -> Path:
+    path = _path(reader, folder)
+    if not path.is_file():
+        reader.problem("config/no-such-file", f"there is no file `{path}`")
+    elif not os.access(path, os.R_OK):
+        reader.problem("config/unreadable", f"cannot read `{path}`")
+    return path
+
+
+def _optional_file(fields: Fields, key: str, folder: Path) -> Path | None:
+    return fields.read(key, lambda r: _file(r, folder), None)
+
+
+def _cross_check(document: Document, settings: Settings) -> None:
+    top = Position(document.file, 1, 1)
+    if Backend.REDIS in {settings.store, settings.controls} and settings.redis is None:
+        document.report(top, "config/no-redis", "`redis:` is missing, but store or controls use it")
+    if settings.clock.speed <= 0:
+        document.report(top, "config/clock", "`clock.speed` must be above 0")
+    if settings.http.client_certificates and not (
+        settings.http.tls and settings.http.tls.client_ca_file
+    ):
+        document.report(top, "config/mtls", "`client_certificates` need `http.tls.client_ca_file`")
+    if not _is_loopback(settings.http.host) and not (
+        settings.http.authenticated or settings.http.allow_unauthenticated
+    ):
+        document.report(
+            top,
+            "config/open-listener",
+            f"`http.host: {settings.http.host}` is not loopback, and nobody has to authenticate",
+            fix="add `http.tokens` or `http.client_certificates`, or say "
+            "`allow_unauthenticated: true`",
+        )
+    _check_paths(document, top, (*settings.rules, settings.decision_tree))
+
+
+def _check_paths(document: Document, where: Position, paths: Iterable[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            document.report(where, "config/no-such-file", f"there is no file or folder `{path}`")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
