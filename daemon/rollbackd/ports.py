@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from rollbackd.errors import PermanentError
 from rollbackd.model.controls import Control, ControlValue, ControlWrite
 from rollbackd.model.events import Alert, Batch, KnownGood
 from rollbackd.model.incidents import AuditCheck, Evidence, Incident, JournalRecord
@@ -25,6 +26,14 @@ from rollbackd.model.levers import (
     Target,
 )
 from rollbackd.model.triggers import TargetReading
+
+
+class TargetMovedError(PermanentError):
+    """The target is not as it was observed: somebody else moved it. Look again, then decide."""
+
+
+class FencedOffError(PermanentError):
+    """A higher epoch has written the target: this process no longer owns the scope."""
 
 
 class Lever(Protocol):
@@ -58,8 +67,8 @@ class Lever(Protocol):
     async def apply(self, change: Change, op: Op) -> Applied:
         """Make the change if the target still is as observed.
 
-        Idempotent by `op.op_id`. Raises PermanentError when the target has moved or the epoch is
-        stale, TemporaryError when it cannot be reached.
+        Idempotent by `op.op_id`. Raises TargetMovedError, FencedOffError, or TemporaryError when
+        it cannot be reached.
         """
         ...
 
@@ -68,7 +77,9 @@ class Lever(Protocol):
         ...
 
     async def revert(self, applied: Applied, op: Op) -> bool:
-        """Put back what stood before, if the value is still ours; False when it is not.
+        """Put back what stood before, if the target still holds what we put there.
+
+        False when it does not: it is left alone.
 
         Idempotent by `op.op_id`; raises as `apply` does.
         """

@@ -52,8 +52,8 @@ class ServerProcess:
         self.log = directory / f"{self.name}.log"
         self.port = free_port()
         self.started_in_seconds = 0.0
+        self.paused = False
         self._process: subprocess.Popen[bytes] | None = None
-        self._paused = False
 
     @property
     def address(self) -> str:
@@ -88,7 +88,7 @@ class ServerProcess:
         began = time.monotonic()
         await self.prepare()
         self._process = spawn(self.command(), log=self.log, directory=self.directory)
-        self._paused = False
+        self.paused = False
         try:
             await self.wait_until_it_answers()
         except BaseException:
@@ -109,7 +109,7 @@ class ServerProcess:
         """SIGKILL, as by the kernel's OOM killer; nothing to do when it is down."""
         if self._process is not None:
             end(self._process)
-        self._paused = False
+        self.paused = False
 
     async def stop(self) -> None:
         """SIGTERM, and wait until the process has ended; a paused one is resumed first."""
@@ -133,18 +133,18 @@ class ServerProcess:
         process = self._started()
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-        self._paused = True
+        self.paused = True
 
     def resume(self) -> None:
         """SIGCONT: go on where `pause` left it."""
         self._started().send_signal(signal.SIGCONT)
-        self._paused = False
+        self.paused = False
 
     async def heal(self) -> None:
         """Undo whatever a test did: afterwards the server runs and answers."""
         if not self.running:
             await self.start()
-        elif self._paused:
+        elif self.paused:
             self.resume()
             await self.wait_until_it_answers()
 
@@ -202,9 +202,7 @@ def _can_bind(port: int) -> bool:
     return True
 
 
-def spawn(
-    command: Sequence[str | Path], *, log: Path, directory: Path
-) -> subprocess.Popen[bytes]:
+def spawn(command: Sequence[str | Path], *, log: Path, directory: Path) -> subprocess.Popen[bytes]:
     """Run `command` with its output appended to `log`, so that it dies when this thread does."""
     # not preexec_fn: it is unsafe beside threads, and Python 3.12 warns about that
     setpriv = shutil.which("setpriv")

@@ -59,21 +59,32 @@ class Prometheus(ServerProcess):
             f"--config.file={self._config_file}",
             f"--storage.tsdb.path={self.directory / 'data'}",
             f"--web.listen-address={self.address}",
+            "--rules.alert.resend-delay=1s",
         ]
 
     async def answers(self) -> bool:
-        return await answers_http(f"{self.url}/-/ready")
+        """Whether it is ready, and knows its targets and Alertmanagers: it takes them up later."""
+        if not await answers_http(f"{self.url}/-/ready"):
+            return False
+        targets = await self._get("targets")
+        alertmanagers = await self._get("alertmanagers")
+        return len(targets["activeTargets"]) == len(self.scrape_targets) and len(
+            alertmanagers["activeAlertmanagers"]
+        ) == len(self.alertmanagers)
 
     async def query(self, expr: str) -> list[Sample]:
         """The value of an instant query, now. A range selector is not an instant query."""
+        return _samples(await self._get("query", query=expr))
+
+    async def _get(self, what: str, **parameters: str) -> Any:
         async with (
             aiohttp.ClientSession() as session,
-            session.post(f"{self.url}/api/v1/query", data={"query": expr}) as response,
+            session.get(f"{self.url}/api/v1/{what}", params=parameters) as response,
         ):
             body = await response.json()
         if body["status"] != "success":
             raise QueryError(body["error"])
-        return _samples(body["data"])
+        return body["data"]
 
     @property
     def _config_file(self) -> Path:

@@ -7,9 +7,10 @@ what one read returns: with one request in flight, a chunk is a reply.
 import asyncio
 import socket
 import struct
+from collections.abc import Coroutine
 from enum import Enum, auto
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.services.polling import eventually
 from tests.services.processes import HOST, free_port
@@ -217,9 +218,9 @@ class FaultProxy:
             await self._passable.wait()
 
 
-async def _first_of(*pumps: "asyncio._CoroutineLike[None]") -> None:
+async def _first_of(*pumps: Coroutine[Any, Any, None]) -> None:
     """Run the pumps until the first one ends, and raise what it raised."""
-    tasks = [asyncio.ensure_future(pump) for pump in pumps]
+    tasks = [asyncio.create_task(pump) for pump in pumps]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:

@@ -7,8 +7,8 @@ import msgspec
 from rollbackd.model.decisions import Reason
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import Applied, Change, LeverKind, Op, Receipt
-from rollbackd.model.policy import BranchPolicy
-from rollbackd.model.triggers import TargetReading, Trigger
+from rollbackd.model.policy import BranchPolicy, LeverCall
+from rollbackd.model.triggers import TargetReading, Trigger, Verdict
 
 
 class State(StrEnum):
@@ -95,11 +95,17 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """How long all exit targets have been green without a gap; time spent survives a restart."""
+    """How long all exit targets have been green without a gap; time spent survives a restart.
+
+    Only the time between two readings that were both green counts.
+    """
 
     green_ms: int = 0
-    last_seen_ms: int | None = None
+    read_at_ms: int | None = None
+    verdict: Verdict = Verdict.UNKNOWN
     first_green_at_ms: int | None = None
+    #: Since when it has not been green; the deadline of the first green counts from here.
+    not_green_since_ms: int | None = None
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,9 +132,9 @@ class AuditCheck(msgspec.Struct, frozen=True, kw_only=True):
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """One rollback of one scope, from the trigger to the post-mortem.
 
-    `version` counts its steps and is the store's compare-and-set; `epoch` fences its acts.
-    `plan` is the index of the lever in the branch that is current; `queue` the acts of the current
-    state that are still to do.
+    `version` counts its steps and is the store's compare-and-set; `epoch` fences its acts. What is
+    done next follows from this value alone (`incidents.step.next_command`), so a restart and an
+    ordinary wake-up are one path.
     """
 
     id: str
@@ -143,8 +149,13 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     entered_at_ms: int
     triggers: list[Trigger] = []
     evidence: Evidence | None = None
-    rung: int = 0
+    #: Levers of the branch that were tried, as indexes into `policy.levers`.
+    tried: list[int] = []
+    #: Lever calls of the current state that are still to do.
+    todo: list[LeverCall] = []
     pending: Intent | None = None
+    #: Times in a row that the current target moved between reading and writing.
+    moved: int = 0
     receipts: list[Receipt] = []
     ledger: list[Measure] = []
     readings: list[TargetReading] = []
@@ -153,7 +164,9 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     green_at_ms: int | None = None
     closed_at_ms: int | None = None
     audit: list[AuditCheck] = []
+    #: A branch of higher priority that takes over once nothing is pending.
     preempted_by: BranchPolicy | None = None
+    #: Intents journaled so far; names the next op id.
     acts: int = 0
     pulled_by: str = ""
     #: For people: what went wrong last, or what is waited for.
@@ -163,6 +176,11 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     def is_open(self) -> bool:
         """Whether a step can still change it."""
         return self.state not in TERMINAL
+
+    @property
+    def acted(self) -> bool:
+        """Whether anything was moved on its behalf."""
+        return bool(self.receipts)
 
 
 class JournalRecord(msgspec.Struct, frozen=True, kw_only=True):

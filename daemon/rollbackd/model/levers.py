@@ -35,13 +35,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """What stands at the target now; `version` is what compare-and-set will compare.
 
-    `owned_by` is the op id of the act that put it there, empty when it was not one of ours.
+    `undo` is whatever the lever itself needs to put this back; only the lever reads it.
     """
 
     value: dict[str, object]
     version: int
-    epoch: int = 0
-    owned_by: str = ""
+    undo: dict[str, object] = {}
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

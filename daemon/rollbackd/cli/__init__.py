@@ -1,0 +1,1 @@
+"""The command line: presents what the rest of the program knows and does, decides nothing."""

@@ -1,0 +1,38 @@
+"""What the daemon answers that is not a value of the model."""
+
+import msgspec
+
+from rollbackd.model.controls import ControlValue
+
+
+class ShownControl(msgspec.Struct, frozen=True, kw_only=True):
+    """One control as the API shows it; `value` is what applications obey."""
+
+    value: ControlValue
+    intent: ControlValue | None = None
+    tripped: bool = False
+    version: int = 0
+    epoch: int = 0
+    incident_id: str = ""
+    updated_at_ms: int = 0
+
+
+class ShownControls(msgspec.Struct, frozen=True, kw_only=True):
+    """The controls of a scope."""
+
+    scope: str
+    controls: dict[str, ShownControl]
+
+
+class VectorElement(msgspec.Struct, frozen=True, kw_only=True):
+    """One element of a query's result."""
+
+    labels: dict[str, str]
+    value: float
+
+
+class QueryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of an instant query."""
+
+    now_ms: int
+    vector: list[VectorElement]

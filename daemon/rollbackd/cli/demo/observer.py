@@ -1,0 +1,71 @@
+"""Looks at the daemon as an operator would, through its API, and keeps the scene up to date."""
+
+import asyncio
+import math
+import time
+from typing import Final
+
+from rollbackd.cli.answers import QueryAnswer
+from rollbackd.cli.client import Api, RefusedError, UnreachableError, convert
+from rollbackd.cli.demo.application import CANARY
+from rollbackd.cli.demo.scene import Scene
+from rollbackd.cli.demo.traffic import Traffic
+from rollbackd.model.incidents import Incident
+from rollbackd.ports import IncidentDetail
+
+#: The left side of the shipped rule `QualityDrift`, without its floor of 200 samples.
+DRIFT: Final = (
+    'quantile_over_time(0.95, delta_s{arm="canary"}[5m]) - ignoring(arm) baseline:delta_s:p95'
+)
+_TICK_SECONDS: Final = 0.15
+_SAMPLE_SECONDS: Final = 0.25
+
+
+class Observer:
+    """Polls; writes what it sees into the scene."""
+
+    def __init__(self, api: Api, traffic: Traffic, scene: Scene) -> None:
+        self._api = api
+        self._traffic = traffic
+        self._scene = scene
+        self._started = time.monotonic()
+        self._sampled = 0.0
+
+    async def watch(self) -> None:
+        """Look until cancelled; a look that fails is tried again."""
+        while True:
+            try:
+                await self.look()
+            except (UnreachableError, RefusedError):
+                pass
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def look(self) -> None:
+        """One round of looking."""
+        scene, traffic = self._scene, self._traffic
+        scene.recorded_ms = traffic.recorded_ms
+        scene.events_sent = traffic.events_sent
+        scene.controls = dict(traffic.controls)
+        scene.canary_share = traffic.application.share(CANARY)
+        scene.shed_share = traffic.application.shed_share()
+        if time.monotonic() - self._sampled >= _SAMPLE_SECONDS and traffic.started_at_ms:
+            self._sampled = time.monotonic()
+            scene.drift.append(await self._drift())
+        incident_id = scene.detail.incident.id if scene.detail else await self._newest()
+        if incident_id:
+            answer = await self._api.get(f"/api/v1/incidents/{incident_id}")
+            scene.detail = convert(answer, IncidentDetail)
+
+    def tick(self) -> None:
+        """Move the scene's own clock."""
+        self._scene.elapsed_seconds = time.monotonic() - self._started
+
+    async def _newest(self) -> str:
+        answer = await self._api.get("/api/v1/incidents", limit="1")
+        found = convert(answer.get("incidents"), list[Incident])
+        return found[0].id if found else ""
+
+    async def _drift(self) -> float | None:
+        answer = convert(await self._api.get("/api/v1/query", expr=DRIFT), QueryAnswer)
+        values = [element.value for element in answer.vector if math.isfinite(element.value)]
+        return max(values, default=None)

@@ -1,0 +1,56 @@
+"""The `rollbackd` command: registers every subcommand, grouped as a stranger would look for it."""
+
+import typer
+
+from rollbackd.cli import (
+    checking,
+    controls,
+    demonstration,
+    incidents,
+    operating,
+    replaying,
+    running,
+    testing,
+    version,
+)
+from rollbackd.cli.failures import Commands
+
+_DAEMON = "Run the daemon"
+_RULES = "Write and prove rules"
+_INCIDENTS = "Incidents"
+_STATE = "Look"
+
+app = typer.Typer(
+    name="rollbackd",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Fires the rollback runbook by itself: reads metrics and alerts, pulls the right lever "
+    "when a rule says so, watches until it is green and gives everything back.",
+    epilog="Exit codes: 0 ok, 1 a check failed or the daemon said no, 2 wrong usage.",
+)
+
+app.command("demo", rich_help_panel=_DAEMON)(demonstration.demo)
+app.command("run", rich_help_panel=_DAEMON)(running.run)
+app.command("version", rich_help_panel=_DAEMON)(version.version)
+
+app.command("check", rich_help_panel=_RULES)(checking.check)
+app.command("test", rich_help_panel=_RULES)(testing.test)
+app.command("replay", rich_help_panel=_RULES)(replaying.replay)
+
+app.command("incidents", rich_help_panel=_INCIDENTS)(incidents.incidents)
+app.command("pull", rich_help_panel=_INCIDENTS)(operating.pull)
+app.command("decide", rich_help_panel=_INCIDENTS)(operating.decide)
+app.command("pause", rich_help_panel=_INCIDENTS)(operating.pause)
+app.command("resume", rich_help_panel=_INCIDENTS)(operating.resume)
+
+app.command("status", rich_help_panel=_STATE)(operating.status)
+app.command("controls", rich_help_panel=_STATE)(controls.controls)
+
+
+def main() -> None:
+    """Entry point of the console script and of `python -m rollbackd`."""
+    app(prog_name="rollbackd")

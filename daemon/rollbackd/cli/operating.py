@@ -1,0 +1,156 @@
+"""What a person says to a running daemon: pause, resume, pull, decide; and how it is."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rollbackd.cli.client import Api, Connection, call, convert
+from rollbackd.cli.options import (
+    DEFAULT_URL,
+    CaFileOption,
+    Output,
+    OutputOption,
+    ScopeOption,
+    TokenFileOption,
+    UrlOption,
+)
+from rollbackd.cli.phrases import moment
+from rollbackd.model.incidents import Incident
+
+ReasonOption = Annotated[
+    str, typer.Option("--reason", "-r", help="Why; it goes into the audit trail.", metavar="TEXT")
+]
+
+
+class Decision(StrEnum):
+    """A person's word on an incident."""
+
+    #: Give every temporary measure back now, audit and close.
+    RESTORE = "restore"
+    #: End it and leave everything as it stands.
+    ABORT = "abort"
+
+
+def pause(
+    reason: ReasonOption,
+    url: UrlOption = DEFAULT_URL,
+    token_file: TokenFileOption = None,
+    ca_file: CaFileOption = None,
+) -> None:
+    """Stop opening incidents. Rules are still evaluated; open incidents are still finished.
+
+    The pause survives restarts, until `rollbackd resume`.
+    """
+    _post(_connection(url, token_file, ca_file), "/api/v1/pause", {"reason": reason})
+    print("paused; `rollbackd resume` ends it")
+
+
+def resume(
+    url: UrlOption = DEFAULT_URL,
+    token_file: TokenFileOption = None,
+    ca_file: CaFileOption = None,
+) -> None:
+    """End the pause."""
+    _post(_connection(url, token_file, ca_file), "/api/v1/resume", {})
+    print("resumed")
+
+
+def pull(
+    branch: Annotated[
+        str,
+        typer.Argument(help="Branch of the decision tree, e.g. `quality_regression`."),
+    ],
+    scope: ScopeOption,
+    reason: ReasonOption,
+    url: UrlOption = DEFAULT_URL,
+    token_file: TokenFileOption = None,
+    ca_file: CaFileOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Open an incident by hand: roll SCOPE back along BRANCH without waiting for a rule."""
+    body = {"branch": branch, "scope": str(scope), "reason": reason}
+    answer = _post(_connection(url, token_file, ca_file), "/api/v1/incidents", body)
+    _print_incident(answer, output, "opened")
+
+
+def decide(
+    incident_id: Annotated[str, typer.Argument(metavar="ID", help="The incident.")],
+    decision: Annotated[
+        Decision,
+        typer.Argument(help="`restore`: give all measures back now. `abort`: end it as it stands."),
+    ],
+    reason: ReasonOption,
+    url: UrlOption = DEFAULT_URL,
+    token_file: TokenFileOption = None,
+    ca_file: CaFileOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Say how an incident that waits for a person goes on."""
+    path = f"/api/v1/incidents/{incident_id}/decision"
+    body = {"decision": decision.value, "reason": reason}
+    answer = _post(_connection(url, token_file, ca_file), path, body)
+    _print_incident(answer, output, "decided")
+
+
+def status(
+    url: UrlOption = DEFAULT_URL,
+    token_file: TokenFileOption = None,
+    ca_file: CaFileOption = None,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Show how the daemon is: its time, pause, sources, rules and open incidents."""
+
+    async def work(api: Api) -> Any:
+        return await api.get("/api/v1/status")
+
+    answer = call(_connection(url, token_file, ca_file), work)
+    if output is Output.JSON:
+        Console().print_json(data=answer)
+        return
+    Console().print(_status_table(answer))
+
+
+def _status_table(answer: dict[str, Any]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for key, value in answer.items():
+        label, shown = (key, _shown(value))
+        if key.endswith("_ms") and isinstance(value, int):
+            label, shown = key.removesuffix("_ms"), moment(value)
+        table.add_row(label.replace("_", " "), shown)
+    return table
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return "\n".join(f"{k}: {_shown(v)}" for k, v in value.items()) or "none"
+    if isinstance(value, list):
+        return "\n".join(_shown(item) for item in value) or "none"
+    return "no" if value is None else str(value)
+
+
+def _connection(url: str, token_file: Path | None, ca_file: Path | None) -> Connection:
+    return Connection(url=url, token_file=token_file, ca_file=ca_file)
+
+
+def _post(connection: Connection, path: str, body: dict[str, str]) -> Any:
+    async def work(api: Api) -> Any:
+        return await api.post(path, body)
+
+    return call(connection, work)
+
+
+def _print_incident(answer: Any, output: Output, verb: str) -> None:
+    if output is Output.JSON:
+        Console().print_json(data=answer)
+        return
+    incident = convert(answer, Incident)
+    print(f"{verb}: incident {incident.id} {incident.branch} {incident.scope} {incident.state}")
+    print(f"follow it with `rollbackd incidents {incident.id}`")

@@ -1,0 +1,46 @@
+"""Many decoded items put together into one batch."""
+
+from rollbackd.model.events import Alert, Batch, KnownGood, Pins, PinsSeen, Sample
+from rollbackd.model.labels import Scope
+
+#: Who ran with which pins; the tuple form makes equal sightings one entry.
+Sighting = tuple[Scope, str, tuple[tuple[str, str], ...]]
+
+
+class Collector:
+    """What was decoded so far. An item that is rejected half way leaves nothing behind.
+
+    Equal pins of one scope and arm are one sighting, at the latest time.
+    """
+
+    def __init__(self) -> None:
+        self.samples: list[Sample] = []
+        self.alerts: list[Alert] = []
+        self.known_good: list[KnownGood] = []
+        self.sightings: dict[Sighting, int] = {}
+
+    def saw_pins(self, sighting: Sighting, time_ms: int) -> None:
+        """Remember that a scope's arm ran with these pins."""
+        known = self.sightings.get(sighting)
+        if known is None or known < time_ms:
+            self.sightings[sighting] = time_ms
+
+    def add(self, other: "Collector") -> None:
+        """Take everything that another one has collected."""
+        self.samples += other.samples
+        self.alerts += other.alerts
+        self.known_good += other.known_good
+        for sighting, time_ms in other.sightings.items():
+            self.saw_pins(sighting, time_ms)
+
+    def batch(self) -> Batch:
+        """Everything collected, in the order in which it came."""
+        return Batch(
+            samples=self.samples,
+            alerts=self.alerts,
+            pins=[
+                PinsSeen(scope=scope, arm=arm, pins=Pins(pins), time_ms=time_ms)
+                for (scope, arm, pins), time_ms in self.sightings.items()
+            ],
+            known_good=self.known_good,
+        )

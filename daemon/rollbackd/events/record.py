@@ -1,0 +1,79 @@
+"""The value of one Kafka record."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from rollbackd.events import alertmanager, native
+from rollbackd.events.collecting import Collector
+from rollbackd.events.json import decode_json
+from rollbackd.model.events import Batch, Rejected
+
+#: What a topic may be declared to hold.
+FORMATS: Final = ("auto", "native", "alertmanager")
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class _Probe(msgspec.Struct):
+    alerts: msgspec.Raw | None = None
+
+
+_PROBE: Final = msgspec.json.Decoder(_Probe)
+
+
+def decode_record(
+    value: bytes,
+    *,
+    format: str = "auto",  # noqa: A002  # the name of the setting
+    headers: Headers = (),
+    now_ms: int,
+) -> Batch:
+    """Decode a record as a whole. Raises Rejected."""
+    into = Collector()
+    decode_record_into(value, into, format=format, headers=headers, now_ms=now_ms)
+    return into.batch()
+
+
+def decode_record_into(
+    value: bytes,
+    into: Collector,
+    *,
+    format: str = "auto",  # noqa: A002  # the name of the setting
+    headers: Headers = (),
+    now_ms: int,
+) -> None:
+    """Add a record to what was collected. Raises Rejected, and then has added nothing."""
+    if headers:
+        _refuse_cloudevents(headers)
+    if format == "alertmanager" or (format == "auto" and _has_alerts(value)):
+        into.alerts += alertmanager.decode(value)
+    elif native.plainly_one(value):
+        native.decode_into(value, into, now_ms=now_ms)
+    else:
+        # A record that holds several events is one unit: all of it, or the dead letters.
+        whole = Collector()
+        native.decode_into(value, whole, now_ms=now_ms)
+        into.add(whole)
+
+
+def _has_alerts(value: bytes) -> bool:
+    if b'"alerts"' not in value or not value.lstrip().startswith(b"{"):
+        return False
+    try:
+        probe = decode_json(_PROBE, value)
+    except Rejected:
+        return False
+    return probe.alerts is not None and bytes(probe.alerts).lstrip().startswith(b"[")
+
+
+def _refuse_cloudevents(headers: Headers) -> None:
+    for name, content in headers:
+        if name.lower() == "content-type" and content.lower().startswith(
+            b"application/cloudevents"
+        ):
+            raise Rejected(
+                f"header `content-type`: `{content[:80].decode('utf-8', 'replace')}`:"
+                " structured CloudEvents are not read; send the data alone"
+            )

@@ -1,0 +1,139 @@
+"""Label tuples by what an event says, remembered so that the hot path builds none."""
+
+import re
+from typing import Final
+
+from rollbackd.model.events import Rejected
+from rollbackd.model.labels import METRIC_NAME, Labels, labels_of
+
+MAX_LABELS: Final = 30
+MAX_VALUE_LENGTH: Final = 2_048
+
+_METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]{0,255}")
+_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,255}")
+_PART: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+#: Series that the engine makes; an event that carried them could forge a trigger.
+_RESERVED: Final = frozenset({"ALERTS", "ALERTS_FOR_STATE"})
+_RESERVED_PREFIX: Final = "baseline:"
+
+#: Service, region, arm and the event's own labels in the sender's order.
+Key = tuple[str, str, str, tuple[tuple[str, str], ...]]
+
+
+class EventSeries(dict[str, Labels]):
+    """Metric name -> labels, for the events of one service, region, arm and label set."""
+
+    _MOST: Final = 1_000
+
+    def __init__(self, key: Key) -> None:
+        service, region, arm, own = key
+        envelope = {"service": service, "region": region, "arm": arm}
+        self._envelope = {k: part(k, v) for k, v in envelope.items() if v}
+        self._labels = {**self._envelope, **_checked(own, self._envelope)}
+        self._codes: dict[str, Labels] = {}
+
+    def __missing__(self, metric: str) -> Labels:
+        if len(self) >= self._MOST:
+            self.clear()
+        labels = labels_of({**self._labels, METRIC_NAME: metric_name(metric)})
+        self[metric] = labels
+        return labels
+
+    def requests(self, code: str) -> Labels:
+        """`requests{service, region, arm, code}`."""
+        found = self._codes.get(code)
+        if found is None:
+            if len(self._codes) >= self._MOST:
+                self._codes.clear()
+            found = labels_of(
+                {**self._envelope, "code": part("code", code), METRIC_NAME: "requests"}
+            )
+            self._codes[code] = found
+        return found
+
+
+class SeriesCache:
+    """The EventSeries used lately, at most `2 * size`.
+
+    Two generations instead of a linked list: a hit in the young one costs one lookup, and what was
+    not used since the last turn is forgotten.
+    """
+
+    def __init__(self, size: int = 20_000) -> None:
+        self._size = size
+        self._young: dict[Key, EventSeries] = {}
+        self._old: dict[Key, EventSeries] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def get(self, key: Key) -> EventSeries:
+        """The series of such events. Raises Rejected when the key cannot be labels."""
+        found = self._young.get(key)
+        if found is None:
+            found = self._old.pop(key, None) or EventSeries(key)
+            if len(self._young) >= self._size:
+                self._old, self._young = self._young, {}
+            self._young[key] = found
+        return found
+
+
+def metric_name(name: str) -> str:
+    """A metric name that an event may use. Raises Rejected."""
+    if not _METRIC.fullmatch(name):
+        raise Rejected(
+            f"`values`: `{shown(name)}` is not a metric name; use [a-zA-Z_:][a-zA-Z0-9_:]*"
+        )
+    if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
+        raise Rejected(f"`values`: `{shown(name)}` is reserved; rollbackd makes this series itself")
+    return name
+
+
+def label_name(field: str, name: str) -> str:
+    """A label name. Raises Rejected."""
+    if not _LABEL.fullmatch(name):
+        raise Rejected(f"`{field}`: `{shown(name)}` is not a name; use [a-zA-Z_][a-zA-Z0-9_]*")
+    return name
+
+
+def part(field: str, value: str) -> str:
+    """A part of a scope, an arm or a code. Raises Rejected."""
+    if not _PART.fullmatch(value):
+        raise Rejected(
+            f"`{field}`: `{shown(value)}` is not allowed; use 1 to 128 of A-Z a-z 0-9 . _ -"
+        )
+    return value
+
+
+def bounded(field: str, value: str) -> str:
+    """A label or pin value of a length that we keep. Raises Rejected."""
+    if len(value) > MAX_VALUE_LENGTH:
+        raise Rejected(
+            f"`{field}`: `{shown(value)}` has {len(value)} characters;"
+            f" at most {MAX_VALUE_LENGTH} are allowed"
+        )
+    return value
+
+
+def shown(value: str) -> str:
+    """Enough of a value to recognise it in a message."""
+    return value if len(value) <= 80 else f"{value[:80]}..."
+
+
+def _checked(own: tuple[tuple[str, str], ...], envelope: dict[str, str]) -> dict[str, str]:
+    if len(own) > MAX_LABELS:
+        raise Rejected(f"`labels`: {len(own)} labels; at most {MAX_LABELS} are allowed")
+    checked: dict[str, str] = {}
+    for name, value in own:
+        if name == METRIC_NAME:
+            raise Rejected(
+                "`labels.__name__` is not allowed; the metric name is the key in `values`"
+            )
+        if envelope.get(name, value) != value:
+            raise Rejected(
+                f"`labels.{name}`: `{shown(value)}` is not the event's own `{name}`"
+                f" `{envelope[name]}`; say it once"
+            )
+        checked[label_name("labels", name)] = bounded(f"labels.{name}", value)
+    return checked

@@ -1,0 +1,75 @@
+"""Reading request bodies: bounded in size, in time and, over all callers, in memory.
+
+Alertmanager repeats a notification after a 5xx and drops it after any 4xx. So what may pass
+(a body that came too slowly, too many bodies at once) is 503, and only what another try cannot
+mend is 4xx.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from rollbackd.http.limits import Limits
+from rollbackd.http.refusals import Refusal
+
+_RETRY: Final = {"Retry-After": "1"}
+
+
+class Bodies:
+    """Hands out bodies, and counts the bytes that are held until their handlers are done."""
+
+    def __init__(self, *, max_body_bytes: int, limits: Limits) -> None:
+        self._max_body_bytes = max_body_bytes
+        self._limits = limits
+        self._buffer = max(limits.buffered_bytes, max_body_bytes)
+        self._held = 0
+
+    @asynccontextmanager
+    async def hold(self, request: web.Request, *, command: bool = False) -> AsyncIterator[bytes]:
+        """The whole body, for as long as the block runs. Raises Refusal."""
+        limit = self._max_body_bytes
+        if command:
+            limit = min(limit, self._limits.command_bytes)
+        _refuse_early(request, limit)
+        body = bytearray()
+        try:
+            await self._read(request, body, limit)
+            yield bytes(body)
+        finally:
+            self._held -= len(body)
+
+    async def _read(self, request: web.Request, body: bytearray, limit: int) -> None:
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    self._held += len(chunk)
+                    if len(body) > limit:
+                        raise _too_big(limit)
+                    if self._held > self._buffer:
+                        raise Refusal(503, "too many bodies are being read", headers=_RETRY)
+        except TimeoutError:
+            message = f"the body was not complete after {self._limits.body_seconds:g} s"
+            raise Refusal(503, message, headers=_RETRY) from None
+        except (web.RequestPayloadError, ConnectionError):
+            raise Refusal(400, "the body broke off") from None
+
+
+def _refuse_early(request: web.Request, limit: int) -> None:
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding != "identity":
+        # A few compressed bytes can unpack to gigabytes, and Alertmanager never compresses.
+        raise Refusal(
+            415,
+            f"Content-Encoding `{encoding[:40]}` is not accepted; send the body as it is",
+            headers={"Accept-Encoding": "identity"},
+        )
+    if (request.content_length or 0) > limit:
+        raise _too_big(limit)
+
+
+def _too_big(limit: int) -> Refusal:
+    return Refusal(413, f"the body is over {limit} bytes")

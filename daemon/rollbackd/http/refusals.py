@@ -1,0 +1,14 @@
+"""The errors of this room: a request that is refused with a status code."""
+
+from collections.abc import Mapping
+
+
+class Refusal(Exception):  # noqa: N818  # it is an answer, not a failure of the program
+    """A request that gets no further; the message is for the caller and holds no secret."""
+
+    def __init__(
+        self, status: int, message: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})

@@ -1,0 +1,58 @@
+"""The undo ledger: measures are registered before they are taken and given back in reverse."""
+
+from typing import Any
+
+import msgspec
+
+from rollbackd.model.incidents import Incident, Measure, MeasureStatus
+from rollbackd.model.levers import Applied, Change
+
+
+def register(incident: Incident, op_id: str, change: Change, deadline_ms: int) -> Incident:
+    """Write a measure down before it is taken."""
+    measure = Measure(op_id=op_id, change=change, deadline_ms=deadline_ms)
+    return _with(incident, [*incident.ledger, measure])
+
+
+def with_taken(incident: Incident, op_id: str, applied: Applied, now_ms: int) -> Incident:
+    """The measure is in force, and this is how to undo it."""
+    return _change(incident, op_id, status=MeasureStatus.TAKEN, applied=applied, taken_at_ms=now_ms)
+
+
+def with_void(incident: Incident, op_id: str) -> Incident:
+    """The measure never took effect."""
+    registered = {m.op_id for m in incident.ledger if m.status is MeasureStatus.REGISTERED}
+    return _change(incident, op_id, status=MeasureStatus.VOID) if op_id in registered else incident
+
+
+def with_restored(incident: Incident, change: Change, *, restored: bool, now_ms: int) -> Incident:
+    """The measure was given back, or left alone because it was no longer ours."""
+    status = MeasureStatus.RESTORED if restored else MeasureStatus.LEFT_ALONE
+    measure = next(m for m in reversed(taken(incident)) if m.change == change)
+    return _change(incident, measure.op_id, status=status, ended_at_ms=now_ms)
+
+
+def taken(incident: Incident) -> list[Measure]:
+    """Measures in force, oldest first."""
+    return [m for m in incident.ledger if m.status is MeasureStatus.TAKEN]
+
+
+def give_back_next(incident: Incident) -> Measure | None:
+    """The measure to give back now: the youngest in force."""
+    return next(reversed(taken(incident)), None)
+
+
+def overdue(incident: Incident, now_ms: int) -> list[Measure]:
+    """Measures in force past their deadline."""
+    return [m for m in taken(incident) if now_ms >= m.deadline_ms]
+
+
+def _change(incident: Incident, op_id: str, **changes: Any) -> Incident:
+    return _with(
+        incident,
+        [msgspec.structs.replace(m, **changes) if m.op_id == op_id else m for m in incident.ledger],
+    )
+
+
+def _with(incident: Incident, ledger: list[Measure]) -> Incident:
+    return msgspec.structs.replace(incident, ledger=ledger)

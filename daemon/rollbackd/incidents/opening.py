@@ -1,0 +1,71 @@
+"""From a firing trigger to a new incident."""
+
+from rollbackd.model.decisions import Reason
+from rollbackd.model.incidents import Incident, JournalRecord, State
+from rollbackd.model.labels import Scope
+from rollbackd.model.policy import BranchPolicy
+from rollbackd.model.triggers import Trigger
+
+
+def scope_of(trigger: Trigger, *, service_label: str, region_label: str) -> Scope | None:
+    """The scope that a trigger's labels name; None when they name none that is valid."""
+    region = trigger.label(region_label) or "global"
+    try:
+        return Scope.of(trigger.label(service_label), region)
+    except ValueError:
+        return None
+
+
+def new_incident(
+    *,
+    incident_id: str,
+    scope: Scope,
+    policy: BranchPolicy,
+    epoch: int,
+    now_ms: int,
+    trigger: Trigger | None = None,
+    pulled_by: str = "",
+    objection: Reason | None = None,
+    note: str = "",
+) -> tuple[Incident, JournalRecord]:
+    """A new incident with its first record.
+
+    With an objection it is only observed: it ends here, and nothing is touched.
+    """
+    state = State.DETECTED if objection is None else State.OBSERVED
+    reason = objection or (Reason.TRIGGER_FIRED if trigger else Reason.PULLED_BY_OPERATOR)
+    incident = Incident(
+        id=incident_id,
+        scope=scope,
+        branch=policy.branch,
+        state=state,
+        reason=reason,
+        version=1,
+        epoch=epoch,
+        policy=policy,
+        opened_at_ms=now_ms,
+        entered_at_ms=now_ms,
+        triggers=[trigger] if trigger else [],
+        closed_at_ms=now_ms if objection else None,
+        pulled_by=pulled_by,
+        note=note,
+    )
+    detail: dict[str, object] = {"pulled_by": pulled_by, "note": note}
+    if trigger is not None:
+        detail = {
+            "rule": trigger.rule,
+            "value": trigger.value,
+            "labels": dict(trigger.labels),
+            "expr": trigger.expr,
+        }
+    record = JournalRecord(
+        incident_id=incident_id,
+        sequence=1,
+        at_ms=now_ms,
+        kind="Opened",
+        from_state=None,
+        to_state=state,
+        reason=reason,
+        detail=detail,
+    )
+    return incident, record

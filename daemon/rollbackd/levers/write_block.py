@@ -1,0 +1,30 @@
+"""`write_block`: fence the writers (requirements C2, K19, K20)."""
+
+from typing import ClassVar
+
+from rollbackd.levers.control_lever import ControlLever
+from rollbackd.model.controls import ControlValue, Kind
+from rollbackd.model.levers import LeverKind, PlanRequest
+
+
+class WriteBlock(ControlLever):
+    """Blocks writes of a scope: applications answer 503 with Retry-After.
+
+    `scope` is `non_idempotent` (the default) or `all`. Temporary: it never expires by itself,
+    it is given back by the daemon or reported as overdue.
+    """
+
+    name: ClassVar[str] = "write_block"
+    kind: ClassVar[LeverKind] = LeverKind.TEMPORARY
+    control: ClassVar[Kind] = Kind.WRITES
+    defaults: ClassVar[dict[str, object]] = {
+        "scope": "non_idempotent",
+        "retry_after_seconds": 30,
+    }
+
+    def plan(self, request: PlanRequest) -> ControlValue | None:
+        """The block, or None when one at least as wide is in force."""
+        wanted: ControlValue = {"blocked": True, **self.params(request)}
+        now = request.observed.value
+        wide_enough = now.get("scope") in {"all", wanted["scope"]}
+        return None if now.get("blocked") and wide_enough else wanted

@@ -1,0 +1,182 @@
+"""`decision-tree.yaml` -> DecisionTree, with every problem at its position."""
+
+from collections.abc import Collection
+from typing import Final
+
+import msgspec
+
+from rollbackd.documents.reader import Document, Fields, Reader
+from rollbackd.documents.yaml import compose
+from rollbackd.model.policy import BranchPolicy, Budget, DecisionTree, ExitTarget, LeverCall
+
+_DEFAULTS: Final = (
+    "mode",
+    "hold",
+    "first_green",
+    "max_freeze",
+    "cooldown",
+    "max_event_age",
+    "budget",
+)
+_BRANCH: Final = (
+    *_DEFAULTS,
+    "freeze",
+    "throttle_first",
+    "levers",
+    "rotate",
+    "throttle",
+    "targets",
+    "needs_known_good",
+)
+
+
+def read_decision_tree(text: str, *, file: str, levers: Collection[str]) -> DecisionTree:
+    """Read and check a tree; `levers` are the names that the daemon has.
+
+    Raises DocumentError with every problem. Expressions of exit targets are not parsed here: the
+    trigger engine compiles them.
+    """
+    document = Document(file, text)
+    root = compose(text, file=file)
+    tree = DecisionTree(branches={})
+    if root is not None:
+        tree = _TreeReader(document, levers).read(Reader(document, root))
+    document.raise_errors()
+    return tree
+
+
+class _TreeReader:
+    def __init__(self, document: Document, levers: Collection[str]) -> None:
+        self._document = document
+        self._levers = sorted(levers)
+
+    def read(self, root: Reader) -> DecisionTree:
+        f = root.fields(
+            ("defaults", "global_budget", "exit_targets", "branches"),
+            required=("exit_targets", "branches"),
+        )
+        defaults = BranchPolicy(branch="", priority=0)
+        defaults_reader = f.get("defaults")
+        if defaults_reader is not None:
+            defaults = self._common(defaults_reader.fields(_DEFAULTS), defaults)
+        no_targets: dict[str, ExitTarget] = {}
+        targets = f.read("exit_targets", self._targets, no_targets)
+        branches: dict[str, BranchPolicy] = {}
+        branches_reader = f.get("branches")
+        if branches_reader is not None:
+            for priority, (name, reader) in enumerate(branches_reader.entries()):
+                base = msgspec.structs.replace(defaults, branch=name, priority=priority)
+                branches[name] = self._branch(reader, base, targets)
+            if not branches:
+                branches_reader.problem("tree/no-branch", "`branches` is empty")
+        return DecisionTree(
+            branches=branches,
+            global_budget=f.read(
+                "global_budget", self._budget, DecisionTree(branches={}).global_budget
+            ),
+            mode=defaults.mode,
+        )
+
+    def _common(self, f: Fields, base: BranchPolicy) -> BranchPolicy:
+        def duration(key: str, default: int) -> int:
+            return f.read(key, lambda r: self._positive(r, default), default)
+
+        return msgspec.structs.replace(
+            base,
+            mode=f.read("mode", lambda r: r.choice(("act", "observe"), "act"), base.mode),
+            hold_ms=duration("hold", base.hold_ms),
+            first_green_ms=duration("first_green", base.first_green_ms),
+            max_freeze_ms=duration("max_freeze", base.max_freeze_ms),
+            cooldown_ms=f.read("cooldown", Reader.duration_ms, base.cooldown_ms),
+            max_event_age_ms=duration("max_event_age", base.max_event_age_ms),
+            budget=f.read("budget", self._budget, base.budget),
+        )
+
+    def _branch(
+        self, reader: Reader, base: BranchPolicy, targets: dict[str, ExitTarget]
+    ) -> BranchPolicy:
+        f = reader.fields(_BRANCH, required=("targets",))
+        policy = msgspec.structs.replace(
+            self._common(f, base),
+            freeze=self._optional_call(f, "freeze"),
+            throttle_first=f.read("throttle_first", Reader.boolean, default=False),
+            levers=self._calls(f, "levers"),
+            rotate=self._optional_call(f, "rotate"),
+            throttle=self._calls(f, "throttle"),
+            exit_targets=self._chosen(f.get("targets"), targets),
+            needs_known_good=f.read("needs_known_good", Reader.boolean, default=True),
+        )
+        if policy.levers and policy.rotate is None:
+            reader.problem(
+                "tree/no-rotation",
+                f"branch `{policy.branch}` moves a pointer but rotates no cache (F1)",
+                fix="add `rotate: {lever: cache_rotate}`",
+            )
+        if not (policy.freeze or policy.levers or policy.throttle):
+            reader.problem("tree/no-lever", f"branch `{policy.branch}` pulls no lever")
+        return policy
+
+    def _calls(self, f: Fields, key: str) -> list[LeverCall]:
+        reader = f.get(key)
+        return [] if reader is None else [self._call(item) for item in reader.items()]
+
+    def _optional_call(self, f: Fields, key: str) -> LeverCall | None:
+        reader = f.get(key)
+        return None if reader is None else self._call(reader)
+
+    def _call(self, reader: Reader) -> LeverCall:
+        f = reader.fields(("lever", "name", "params", "reverts"), required=("lever",))
+        params = f.get("params")
+        plain = params.plain() if params is not None else {}
+        if params is not None and not isinstance(plain, dict):
+            params.problem("value/type", "expected a mapping of the lever's settings")
+            plain = {}
+        return LeverCall(
+            lever=f.read("lever", lambda r: r.choice(self._levers), ""),
+            name=f.read("name", Reader.string, ""),
+            params=plain if isinstance(plain, dict) else {},
+            reverts=f.read("reverts", Reader.string_list, []),
+        )
+
+    def _targets(self, reader: Reader) -> dict[str, ExitTarget]:
+        found: dict[str, ExitTarget] = {}
+        for item in reader.items():
+            f = item.fields(("name", "value", "below", "above"), required=("name", "value"))
+            target = ExitTarget(
+                name=f.read("name", Reader.string, ""),
+                value=f.read("value", Reader.text_of_scalar, ""),
+                below=f.read("below", Reader.number, None),
+                above=f.read("above", Reader.number, None),
+            )
+            if (target.below is None) == (target.above is None):
+                item.problem(
+                    "tree/target-bound",
+                    f"exit target `{target.name}` needs exactly one of `below` and `above`",
+                )
+                continue
+            if target.name in found:
+                item.problem("tree/target-name", f"exit target `{target.name}` stands here twice")
+            found[target.name] = target
+        return found
+
+    def _chosen(self, reader: Reader | None, targets: dict[str, ExitTarget]) -> list[ExitTarget]:
+        if reader is None:
+            return []
+        names = [item.choice(tuple(targets)) for item in reader.items()]
+        if not names:
+            reader.problem("tree/no-target", "a branch needs at least one exit target")
+        return [targets[name] for name in names if name in targets]
+
+    def _budget(self, reader: Reader) -> Budget:
+        f = reader.fields(("acts", "per"), required=("acts", "per"))
+        return Budget(
+            acts=f.read("acts", lambda r: r.integer(1, minimum=0), 1),
+            per_ms=f.read("per", lambda r: self._positive(r, 1), 1),
+        )
+
+    def _positive(self, reader: Reader, default: int) -> int:
+        value = reader.duration_ms(default)
+        if value <= 0:
+            reader.problem("value/range", "the duration must be above `0`")
+            return default
+        return value

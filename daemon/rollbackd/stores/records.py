@@ -1,0 +1,63 @@
+"""Model values to JSON and back, and the limits that both stores share."""
+
+import math
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from rollbackd.errors import PermanentError
+from rollbackd.model.incidents import Incident
+from rollbackd.ports import DeadLetter, StaleIncidentError
+
+T = TypeVar("T")
+
+#: How long a handled alert is kept, so that its repetition is known as such.
+INBOX_MEMORY_MS: Final = 7 * 86_400_000
+
+#: How many dead letters are kept, and how much of each.
+DEAD_LETTERS: Final = 1_000
+DEAD_LETTER_BYTES: Final = 65_536
+
+
+def encode(value: object) -> bytes:
+    """The value as JSON; equal values give equal bytes."""
+    text = msgspec.json.encode(value)
+    # JSON has no NaN and no infinities, and msgspec writes null for them
+    return (
+        msgspec.json.encode(_named_floats(msgspec.to_builtins(value))) if b"null" in text else text
+    )
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """The value that `encode` wrote. Raises PermanentError when it cannot be read."""
+    try:
+        # not strict: a float may be spelled "nan" or "inf"
+        return msgspec.json.decode(body, type=kind, strict=False)
+    except msgspec.MsgspecError as error:
+        raise PermanentError(f"a stored {kind.__name__} cannot be read: {error}") from None
+
+
+def shortened(letter: DeadLetter) -> DeadLetter:
+    """The letter with no more of its body than is kept."""
+    if len(letter.body) <= DEAD_LETTER_BYTES:
+        return letter
+    return msgspec.structs.replace(letter, body=letter.body[:DEAD_LETTER_BYTES])
+
+
+def stale(incident: Incident, found: int | None) -> StaleIncidentError:
+    """The refusal of an incident that was not made from the stored one."""
+    stored = "it is not in the store" if found is None else f"found version {found}"
+    return StaleIncidentError(
+        f"incident `{incident.id}`: version {incident.version} replaces version"
+        f" {incident.version - 1}, {stored}"
+    )
+
+
+def _named_floats(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _named_floats(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_named_floats(item) for item in value]
+    return value

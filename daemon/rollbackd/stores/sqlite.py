@@ -1,0 +1,285 @@
+"""The store in one SQLite file: the default, with nothing to install."""
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Final, Self, TypeVar
+
+from rollbackd.connections.sqlite import Database
+from rollbackd.errors import PermanentError
+from rollbackd.model.events import AlertStatus, KnownGood
+from rollbackd.model.incidents import Incident, JournalRecord
+from rollbackd.model.labels import Scope
+from rollbackd.ports import DeadLetter, InboxEntry, Pause, ScopeBusyError
+from rollbackd.stores.records import (
+    DEAD_LETTERS,
+    INBOX_MEMORY_MS,
+    decode,
+    encode,
+    shortened,
+    stale,
+)
+from rollbackd.stores.schema import MIGRATIONS
+
+T = TypeVar("T")
+
+_INCIDENTS: Final = "SELECT body FROM incidents ORDER BY opened_at_ms DESC, id DESC LIMIT ?"
+_OPEN_INCIDENTS: Final = (
+    "SELECT body FROM incidents WHERE open = 1 ORDER BY opened_at_ms DESC, id DESC LIMIT ?"
+)
+
+_NEXT_EPOCH: Final = (
+    "INSERT INTO epochs VALUES (?, ?)"
+    " ON CONFLICT (scope) DO UPDATE SET epoch = max(epoch + 1, excluded.epoch) RETURNING epoch"
+)
+
+_PUT_KNOWN_GOOD: Final = (
+    "INSERT INTO known_good VALUES (?, ?, ?) ON CONFLICT (scope) DO UPDATE"
+    " SET recorded_at_ms = excluded.recorded_at_ms, body = excluded.body"
+    " WHERE excluded.recorded_at_ms >= recorded_at_ms"
+)
+
+
+class SQLiteStore:
+    """Implements `ports.Store`; shares its Database with whatever else is in the file."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._closed = False
+
+    @classmethod
+    async def open(cls, database: Database) -> Self:
+        """Create the tables where they are missing."""
+        await database.use("store", MIGRATIONS)
+        return cls(database)
+
+    async def accept(self, entries: Sequence[InboxEntry]) -> int:
+        """See `ports.Store`. An alert that turns back to an earlier status counts as new."""
+        if not entries:
+            return 0
+        return await self._database.run(lambda connection: _accept(connection, entries))
+
+    async def unhandled(self, limit: int) -> list[InboxEntry]:
+        """See `ports.Store`."""
+        return await self._all(
+            InboxEntry,
+            "SELECT body FROM inbox WHERE handled = 0 ORDER BY sequence LIMIT ?",
+            limit,
+        )
+
+    async def mark_handled(self, keys: Sequence[str]) -> None:
+        """See `ports.Store`."""
+        if keys:
+            await self._database.run(
+                lambda connection: connection.executemany(
+                    "UPDATE inbox SET handled = 1 WHERE key = ?", [(key,) for key in keys]
+                )
+            )
+
+    async def firing_alerts(self) -> list[InboxEntry]:
+        """See `ports.Store`."""
+        return await self._all(
+            InboxEntry,
+            "SELECT body FROM inbox WHERE latest = 1 AND firing = 1 ORDER BY sequence",
+        )
+
+    async def next_epoch(self, scope: Scope) -> int:
+        """See `ports.Store`."""
+        row = (str(scope), time.time_ns() // 1_000)
+        epoch: int = await self._database.run(
+            lambda connection: connection.execute(_NEXT_EPOCH, row).fetchone()[0]
+        )
+        return epoch
+
+    async def open_incident(self, incident: Incident, record: JournalRecord) -> None:
+        """See `ports.Store`. Repeating the same call changes nothing."""
+        await self._database.run(lambda connection: _open_incident(connection, incident, record))
+
+    async def advance(self, incident: Incident, records: Sequence[JournalRecord]) -> None:
+        """See `ports.Store`. Repeating the same call changes nothing."""
+        await self._database.run(lambda connection: _advance(connection, incident, records))
+
+    async def incident(self, incident_id: str) -> Incident | None:
+        """See `ports.Store`."""
+        return await self._first(Incident, "SELECT body FROM incidents WHERE id = ?", incident_id)
+
+    async def incidents(self, *, open_only: bool = False, limit: int = 100) -> list[Incident]:
+        """See `ports.Store`."""
+        return await self._all(Incident, _OPEN_INCIDENTS if open_only else _INCIDENTS, limit)
+
+    async def journal(self, incident_id: str) -> list[JournalRecord]:
+        """See `ports.Store`."""
+        return await self._all(
+            JournalRecord,
+            "SELECT body FROM journal WHERE incident_id = ? ORDER BY position",
+            incident_id,
+        )
+
+    async def put_known_good(self, known_good: KnownGood) -> None:
+        """See `ports.Store`; one that is older than the stored one is let go."""
+        row = (str(known_good.scope), known_good.recorded_at_ms, encode(known_good))
+        await self._database.run(lambda connection: connection.execute(_PUT_KNOWN_GOOD, row))
+
+    async def known_good(self, scope: Scope) -> KnownGood | None:
+        """See `ports.Store`."""
+        return await self._first(
+            KnownGood, "SELECT body FROM known_good WHERE scope = ?", str(scope)
+        )
+
+    async def all_known_good(self) -> list[KnownGood]:
+        """See `ports.Store`."""
+        return await self._all(KnownGood, "SELECT body FROM known_good ORDER BY scope")
+
+    async def set_pause(self, pause: Pause | None) -> None:
+        """See `ports.Store`."""
+        await self._database.run(lambda connection: _set_pause(connection, pause))
+
+    async def pause(self) -> Pause | None:
+        """See `ports.Store`."""
+        return await self._first(Pause, "SELECT body FROM pause")
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """See `ports.Store`; the newest thousand are kept."""
+        body = encode(shortened(letter))
+        await self._database.run(lambda connection: _bury(connection, body))
+
+    async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """See `ports.Store`."""
+        return await self._all(
+            DeadLetter, "SELECT body FROM dead_letters ORDER BY position DESC LIMIT ?", limit
+        )
+
+    async def ping(self) -> None:
+        """See `ports.Store`."""
+        # takes the write lock and gives it back
+        await self._database.run(lambda connection: connection.execute("SELECT 1"))
+
+    async def close(self) -> None:
+        """See `ports.Store`; the file is closed with its last user."""
+        if not self._closed:
+            self._closed = True
+            await self._database.release()
+
+    async def _all(self, kind: type[T], statement: str, *arguments: str | int) -> list[T]:
+        rows = await self._database.read(
+            lambda connection: connection.execute(statement, arguments).fetchall()
+        )
+        return [decode(body, kind) for (body,) in rows]
+
+    async def _first(self, kind: type[T], statement: str, *arguments: str | int) -> T | None:
+        found = await self._all(kind, statement, *arguments)
+        return found[0] if found else None
+
+
+def _accept(connection: sqlite3.Connection, entries: Sequence[InboxEntry]) -> int:
+    new = sum(_accept_one(connection, entry) for entry in entries)
+    connection.execute(
+        "DELETE FROM inbox WHERE handled = 1 AND (latest = 0 OR firing = 0) AND received_at_ms < ?",
+        (max(entry.received_at_ms for entry in entries) - INBOX_MEMORY_MS,),
+    )
+    return new
+
+
+def _accept_one(connection: sqlite3.Connection, entry: InboxEntry) -> bool:
+    body = encode(entry)
+    repeated = connection.execute(
+        "UPDATE inbox SET received_at_ms = ?, body = ? WHERE key = ? AND latest = 1",
+        (entry.received_at_ms, body, entry.key),
+    ).rowcount
+    if repeated:
+        return False
+    fingerprint = entry.alert.fingerprint
+    connection.execute(
+        "UPDATE inbox SET latest = 0 WHERE fingerprint = ? AND latest = 1", (fingerprint,)
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO inbox"
+        " SELECT ?, coalesce(max(sequence), 0) + 1, ?, ?, 1, 0, ?, ? FROM inbox",
+        (
+            entry.key,
+            fingerprint,
+            entry.alert.status is AlertStatus.FIRING,
+            entry.received_at_ms,
+            body,
+        ),
+    )
+    return True
+
+
+def _open_incident(
+    connection: sqlite3.Connection, incident: Incident, record: JournalRecord
+) -> None:
+    body = encode(incident)
+    stored = connection.execute(
+        "SELECT body FROM incidents WHERE id = ?", (incident.id,)
+    ).fetchone()
+    if stored is not None:
+        if stored[0] == body:
+            return
+        raise PermanentError(f"incident `{incident.id}` is in the store already")
+    _refuse_second_open(connection, incident)
+    connection.execute(
+        "INSERT INTO incidents VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            incident.id,
+            str(incident.scope),
+            incident.is_open,
+            incident.version,
+            incident.opened_at_ms,
+            body,
+        ),
+    )
+    _append(connection, incident, [record])
+
+
+def _advance(
+    connection: sqlite3.Connection, incident: Incident, records: Sequence[JournalRecord]
+) -> None:
+    body = encode(incident)
+    stored = connection.execute(
+        "SELECT version, body FROM incidents WHERE id = ?", (incident.id,)
+    ).fetchone()
+    version, before = stored or (None, None)
+    if before == body:
+        return
+    if version is None or version != incident.version - 1:
+        raise stale(incident, version)
+    _refuse_second_open(connection, incident)
+    connection.execute(
+        "UPDATE incidents SET open = ?, version = ?, body = ? WHERE id = ?",
+        (incident.is_open, incident.version, body, incident.id),
+    )
+    _append(connection, incident, records)
+
+
+def _refuse_second_open(connection: sqlite3.Connection, incident: Incident) -> None:
+    if not incident.is_open:
+        return
+    # the unique index would refuse it too, without saying which one is open
+    other = connection.execute(
+        "SELECT id FROM incidents WHERE scope = ? AND open = 1 AND id <> ?",
+        (str(incident.scope), incident.id),
+    ).fetchone()
+    if other is not None:
+        raise ScopeBusyError(other[0])
+
+
+def _append(
+    connection: sqlite3.Connection, incident: Incident, records: Sequence[JournalRecord]
+) -> None:
+    connection.executemany(
+        "INSERT INTO journal (incident_id, body) VALUES (?, ?)",
+        [(incident.id, encode(record)) for record in records],
+    )
+
+
+def _set_pause(connection: sqlite3.Connection, pause: Pause | None) -> None:
+    connection.execute("DELETE FROM pause")
+    if pause is not None:
+        connection.execute("INSERT INTO pause VALUES (1, ?)", (encode(pause),))
+
+
+def _bury(connection: sqlite3.Connection, body: bytes) -> None:
+    position = connection.execute("INSERT INTO dead_letters (body) VALUES (?)", (body,)).lastrowid
+    assert position is not None
+    connection.execute("DELETE FROM dead_letters WHERE position <= ?", (position - DEAD_LETTERS,))
