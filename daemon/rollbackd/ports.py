@@ -386,3 +386,7 @@ class Operations(Protocol):
     async def set_intent(self, scope: Scope, name: str, value: ControlValue) -> Control:
         """Write the rollout's own intent. Raises ValueError for a bad name or value."""
         ...
+
+    def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
+        """The instant vector of a PromQL expression now. Raises ValueError."""
+        ...

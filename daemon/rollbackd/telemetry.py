@@ -112,7 +112,9 @@ class Telemetry:
         self.audit_checks = self._counter(
             "audit_checks", "Audit checks after incidents.", "check", "result"
         )
-        self.pages = self._counter("pages", "Times a person was asked for.", "reason")
+        self.pages = self._counter(
+            "pages", "Times a person was asked for, by the state of the incident.", "state"
+        )
 
         # Levers and controls
         self.lever_attempts = self._counter("lever_attempts", "Acts begun.", "lever")

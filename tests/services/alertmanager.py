@@ -13,7 +13,8 @@ from tests.services.processes import ServerProcess, answers_http
 class Alertmanager(ServerProcess):
     """One Alertmanager without gossip; each alertname is a group of its own.
 
-    It keeps its notification log over `restart` and forgets it on `kill`; alerts it never keeps.
+    Alerts it never keeps. Its notification log survives `restart`; after a `kill` it has forgotten
+    what it sent since it last stopped, and sends that again.
     """
 
     name = "prometheus-alertmanager"

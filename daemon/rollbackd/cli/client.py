@@ -1,6 +1,7 @@
 """The daemon's HTTP API as the command line uses it."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -65,7 +66,10 @@ class Api:
         headers = {"Authorization": f"Bearer {self._token.reveal()}"} if self._token else {}
         connector = aiohttp.TCPConnector(ssl=self._tls)
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=_TIMEOUT, headers=headers, cookie_jar=aiohttp.DummyCookieJar()
+            connector=connector,
+            timeout=_TIMEOUT,
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
 
@@ -184,7 +188,8 @@ def _cause(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"its certificate is not trusted ({error.certificate_error})"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.strerror or str(error.os_error)
+        known = isinstance(error, aiohttp.ClientConnectorDNSError) or not error.os_error.errno
+        return "no such host" if known else os.strerror(error.os_error.errno or 0).lower()
     return str(error) or type(error).__name__
 
 

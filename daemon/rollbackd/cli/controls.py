@@ -21,6 +21,7 @@ from rollbackd.cli.phrases import moment, pairs
 
 
 def controls(
+    *,
     scope: ScopeArgument,
     url: UrlOption = DEFAULT_URL,
     token_file: TokenFileOption = None,

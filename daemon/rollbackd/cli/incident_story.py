@@ -95,7 +95,8 @@ def _timeline(incident: Incident, journal: list[JournalRecord]) -> RenderableTyp
 
 def transition(record: JournalRecord) -> Text:
     """`FROM => TO: because`, as the log has it."""
-    text = Text(record.from_state or "(new)", style="dim")
+    text = Text()
+    text.append(record.from_state or "(new)", style="dim")
     text.append(" => ", style="dim")
     text.append(record.to_state, style=state_style(record.to_state))
     text.append(f": {record.reason}")

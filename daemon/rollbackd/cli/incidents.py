@@ -27,6 +27,7 @@ def incidents(
     incident_id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="Tell this one from beginning to end.")
     ] = None,
+    *,
     open_only: Annotated[bool, typer.Option("--open", help="Only those that are open.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 20,
     url: UrlOption = DEFAULT_URL,

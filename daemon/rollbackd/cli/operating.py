@@ -36,6 +36,7 @@ class Decision(StrEnum):
 
 
 def pause(
+    *,
     reason: ReasonOption,
     url: UrlOption = DEFAULT_URL,
     token_file: TokenFileOption = None,
@@ -50,6 +51,7 @@ def pause(
 
 
 def resume(
+    *,
     url: UrlOption = DEFAULT_URL,
     token_file: TokenFileOption = None,
     ca_file: CaFileOption = None,
@@ -60,6 +62,7 @@ def resume(
 
 
 def pull(
+    *,
     branch: Annotated[
         str,
         typer.Argument(help="Branch of the decision tree, e.g. `quality_regression`."),
@@ -78,6 +81,7 @@ def pull(
 
 
 def decide(
+    *,
     incident_id: Annotated[str, typer.Argument(metavar="ID", help="The incident.")],
     decision: Annotated[
         Decision,
@@ -97,6 +101,7 @@ def decide(
 
 
 def status(
+    *,
     url: UrlOption = DEFAULT_URL,
     token_file: TokenFileOption = None,
     ca_file: CaFileOption = None,

@@ -74,3 +74,8 @@ def _plain(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def counted(number_of: int, noun: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{number_of} {noun}" if number_of == 1 else f"{number_of} {noun}s"

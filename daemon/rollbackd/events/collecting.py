@@ -17,6 +17,8 @@ class Collector:
         self.samples: list[Sample] = []
         self.alerts: list[Alert] = []
         self.known_good: list[KnownGood] = []
+        #: How many alerts notifications said they had left out.
+        self.truncated = 0
         self.sightings: dict[Sighting, int] = {}
 
     def saw_pins(self, sighting: Sighting, time_ms: int) -> None:
@@ -30,6 +32,7 @@ class Collector:
         self.samples += other.samples
         self.alerts += other.alerts
         self.known_good += other.known_good
+        self.truncated += other.truncated
         for sighting, time_ms in other.sightings.items():
             self.saw_pins(sighting, time_ms)
 

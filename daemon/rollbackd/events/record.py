@@ -48,7 +48,9 @@ def decode_record_into(
     if headers:
         _refuse_cloudevents(headers)
     if format == "alertmanager" or (format == "auto" and _has_alerts(value)):
-        into.alerts += alertmanager.decode(value)
+        notification = alertmanager.decode_notification(value)
+        into.alerts += notification.alerts
+        into.truncated += notification.truncated
     elif native.plainly_one(value):
         native.decode_into(value, into, now_ms=now_ms)
     else:

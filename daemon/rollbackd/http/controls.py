@@ -7,6 +7,7 @@ from rollbackd.http.answers import answer, decode_command
 from rollbackd.http.bodies import Bodies
 from rollbackd.http.callers import Caller
 from rollbackd.http.endpoints import READING, Endpoint
+from rollbackd.http.operators import audit
 from rollbackd.model.controls import Control, ControlValue
 from rollbackd.model.labels import Scope
 from rollbackd.ports import Operations
@@ -57,12 +58,13 @@ class ControlsApi:
         shown = {name: _shown(control) for name, control in sorted(controls.items())}
         return answer({"scope": str(scope), "controls": shown})
 
-    async def set_intent(self, request: web.Request, _caller: Caller) -> web.Response:
+    async def set_intent(self, request: web.Request, caller: Caller) -> web.Response:
         """Write an intent; a trip over it stays in force."""
         scope, name = _scope_of(request), request.match_info["name"]
         async with self._bodies.hold(request, command=True) as body:
             command = decode_command(body, SetIntent)
         control = await self._operations.set_intent(scope, name, command.value)
+        audit(request, caller, "set_intent", scope=str(scope), control=name)
         return answer({"scope": str(scope), "name": name, "control": _shown(control)})
 
 

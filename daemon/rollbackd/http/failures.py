@@ -4,10 +4,10 @@ import logging
 import math
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError
 from rollbackd.errors import TemporaryError
@@ -21,13 +21,10 @@ _log = logging.getLogger(__name__)
 
 _REQUEST_ID: Final = web.RequestKey("request_id", str)
 
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_Middleware = Callable[[web.Request, _Handler], Awaitable[web.StreamResponse]]
-
 
 def request_id(request: web.Request) -> str:
     """What the log and the `X-Request-Id` header call this request."""
-    return request.get(_REQUEST_ID, "")
+    return str(request.get(_REQUEST_ID, ""))
 
 
 def route_of(request: web.Request) -> str:
@@ -36,11 +33,11 @@ def route_of(request: web.Request) -> str:
     return resource.canonical if resource is not None else "unmatched"
 
 
-def failure_middleware(telemetry: Telemetry) -> _Middleware:
+def failure_middleware(telemetry: Telemetry) -> Middleware:
     """The outermost middleware: nothing that a handler raises gets past it."""
 
     @web.middleware
-    async def middleware(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[_REQUEST_ID] = uuid.uuid4().hex[:16]
         try:
             response = await handler(request)
@@ -126,5 +123,8 @@ def _defect(request: web.Request, error: Exception) -> web.Response:
             "stack": "".join(traceback.format_tb(error.__traceback__)),
         },
     )
-    return _answer(500, "a defect in rollbackd; the log has it under this request id",
-                   request_id=request_id(request))
+    return _answer(
+        500,
+        "a defect in rollbackd; the log has it under this request id",
+        request_id=request_id(request),
+    )

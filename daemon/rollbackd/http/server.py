@@ -44,7 +44,7 @@ class HttpServer:
         bodies = Bodies(max_body_bytes=settings.max_body_bytes, limits=self._limits)
         self.endpoints: list[Endpoint] = [
             *Webhook(operations, telemetry, bodies).endpoints(),
-            *EventsApi(operations, telemetry, bodies).endpoints(),
+            *EventsApi(operations, telemetry, clock, bodies).endpoints(),
             *ControlsApi(operations, bodies).endpoints(),
             *IncidentsApi(operations, bodies).endpoints(),
             *OperatorApi(operations, clock, bodies, self._reload_all).endpoints(),

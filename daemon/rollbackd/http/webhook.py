@@ -45,7 +45,7 @@ class Webhook:
         async with self._bodies.hold(request) as body:
             self._telemetry.events_received.labels(SOURCE).inc()
             try:
-                notification = alertmanager.decode(body)
+                notification = alertmanager.decode_notification(body)
             except Rejected as verdict:
                 self._telemetry.decode_failures.labels(SOURCE).inc()
                 await self._operations.bury(SOURCE, body, str(verdict))

@@ -64,11 +64,12 @@ class Held:
 class Window:
     """The samples of one series in one range; `times` in milliseconds, oldest first."""
 
-    __slots__ = ("end_ms", "labels", "monotonic", "start_ms", "times", "values")
+    __slots__ = ("bare", "end_ms", "labels", "monotonic", "start_ms", "times", "values")
 
     def __init__(
         self,
         labels: Labels,
+        bare: Labels,
         times: Sequence[int],
         values: Sequence[float],
         start_ms: int,
@@ -77,6 +78,8 @@ class Window:
         monotonic: bool = False,
     ) -> None:
         self.labels = labels
+        #: The labels without the metric name.
+        self.bare = bare
         self.times = times
         self.values = values
         self.start_ms = start_ms
@@ -90,7 +93,7 @@ class Series:
 
     __slots__ = (
         "bare", "dropped_at", "has_stale", "held", "labels", "newest", "push_time", "push_value",
-        "readers", "times", "touched_ms", "trim_at", "values",
+        "readers", "times", "trim_at", "values",
     )  # fmt: skip
 
     def __init__(self, labels: Labels, readers: Readers) -> None:
@@ -103,9 +106,8 @@ class Series:
         self.push_time = self.times.append
         self.push_value = self.values.append
         self.newest = -_FOREVER
-        #: Time of the newest sample that is below the one before it.
+        #: Time of the newest sample that is not at or above the one before it.
         self.dropped_at = -_FOREVER
-        self.touched_ms = 0
         self.has_stale = False
         self.trim_at = 64
         self.held: Held | None = None
@@ -166,8 +168,8 @@ class Series:
             kept_times = [t for t, _ in pairs]
             kept_values = [v for _, v in pairs]
         return Window(
-            self.bare, kept_times, kept_values, start_ms, end_ms,
-            monotonic=self.dropped_at <= kept_times[0],
+            self.labels, self.bare, kept_times, kept_values, start_ms, end_ms,
+            monotonic=self.dropped_at < kept_times[0],
         )  # fmt: skip
 
     def _window_with_held(self, low: int, high: int, start: int, end: int) -> Window | None:
@@ -181,4 +183,6 @@ class Series:
             insort(pairs, point)
         if not pairs:
             return None
-        return Window(self.bare, [t for t, _ in pairs], [v for _, v in pairs], start, end)
+        return Window(
+            self.labels, self.bare, [t for t, _ in pairs], [v for _, v in pairs], start, end
+        )

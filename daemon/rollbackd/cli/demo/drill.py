@@ -5,9 +5,8 @@ intents, a known good set and traffic, as it would from anybody.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +20,6 @@ from rollbackd.cli.demo.scene import Scene
 from rollbackd.cli.demo.traffic import DaemonTime, Traffic
 from rollbackd.cli.demo.wire import INTENTS, known_good
 from rollbackd.cli.failures import FailureError
-from rollbackd.cli.phrases import pairs
 from rollbackd.model.incidents import State
 from rollbackd.model.labels import Scope
 from rollbackd.ports import IncidentDetail
@@ -72,6 +70,7 @@ class Drill:
         self._show = show
         self._rollout = rollout or Rollout()
         self._canary_at_ms = 0
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> Ending:
         """Play it. Never longer than the deadline; the daemon is gone afterwards."""
@@ -94,12 +93,16 @@ class Drill:
         traffic = Traffic(api, SCOPE, await _clock_of(api), self._rollout)
         observer = Observer(api, traffic, self.scene)
         await self._set_intents(api)
-        async with _background(traffic.play()), _background(observer.watch()):
+        self._tasks = [asyncio.create_task(work) for work in (traffic.play(), observer.watch())]
+        try:
             await self._healthy(api, traffic, observer)
             await self._canary(api, traffic, observer)
             await self._rollback(observer)
-            with contextlib.suppress(FailureError):
-                await observer.look()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await observer.look()
         self._show(self.scene)
 
     async def _set_intents(self, api: Api) -> None:
@@ -127,8 +130,8 @@ class Drill:
         self._canary_at_ms = traffic.clock.now()
         self._tell(f"rollout: a new prompt pack takes {CANARY_WEIGHT:.0%} of the users")
         await self._until(observer, lambda: FLAG in traffic.controls)
-        self.scene.before = {n: pairs(c.intent or c.value) for n, c in traffic.controls.items()}
-        self.scene.before[FLAG] = pairs(weights)
+        self.scene.before = {n: c.value for n, c in traffic.controls.items()}
+        self.scene.before[FLAG] = weights
         await self._until(observer, lambda: self.scene.detail is not None)
 
     async def _rollback(self, observer: Observer) -> None:
@@ -144,6 +147,9 @@ class Drill:
     async def _until(self, observer: Observer, done: Callable[[], bool]) -> None:
         while not done():
             self.daemon.raise_if_ended()
+            for task in self._tasks:
+                if task.done():
+                    task.result()
             observer.tick()
             self._show(self.scene)
             await asyncio.sleep(_FRAME_SECONDS)
@@ -159,9 +165,7 @@ class Drill:
         self._show(self.scene)
 
     def _ending(self, problem: str = "") -> Ending:
-        return Ending(
-            detail=self.scene.detail, canary_at_ms=self._canary_at_ms, problem=problem
-        )
+        return Ending(detail=self.scene.detail, canary_at_ms=self._canary_at_ms, problem=problem)
 
 
 async def _clock_of(api: Api) -> DaemonTime:
@@ -174,15 +178,3 @@ async def _clock_of(api: Api) -> DaemonTime:
 async def _put_intent(api: Api, name: str, value: dict[str, object]) -> None:
     path = f"/api/v1/controls/{SCOPE.service}/{SCOPE.region}/{name}"
     await api.put(path, {"value": value})
-
-
-@contextlib.asynccontextmanager
-async def _background(work: object) -> AsyncIterator[None]:
-    assert asyncio.iscoroutine(work)
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

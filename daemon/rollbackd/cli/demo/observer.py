@@ -1,6 +1,7 @@
 """Looks at the daemon as an operator would, through its API, and keeps the scene up to date."""
 
 import asyncio
+import contextlib
 import math
 import time
 from typing import Final
@@ -34,10 +35,8 @@ class Observer:
     async def watch(self) -> None:
         """Look until cancelled; a look that fails is tried again."""
         while True:
-            try:
+            with contextlib.suppress(UnreachableError, RefusedError):
                 await self.look()
-            except (UnreachableError, RefusedError):
-                pass
             await asyncio.sleep(_TICK_SECONDS)
 
     async def look(self) -> None:
@@ -46,6 +45,7 @@ class Observer:
         scene.recorded_ms = traffic.recorded_ms
         scene.events_sent = traffic.events_sent
         scene.controls = dict(traffic.controls)
+        scene.during |= {n: c.value for n, c in traffic.controls.items() if c.tripped}
         scene.canary_share = traffic.application.share(CANARY)
         scene.shed_share = traffic.application.shed_share()
         if time.monotonic() - self._sampled >= _SAMPLE_SECONDS and traffic.started_at_ms:

@@ -30,7 +30,8 @@ def plot(
     lines = []
     for row in range(height):
         label = f"{threshold:.2f} ┤" if row == bar else _label(row, height, top)
-        line = Text(label.rjust(_GUTTER), style="yellow" if row == bar else "dim")
+        line = Text()
+        line.append(label.rjust(_GUTTER), style="yellow" if row == bar else "dim")
         for column in range(columns):
             bits = cells[row][column]
             if bits:

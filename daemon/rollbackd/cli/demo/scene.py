@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Final
 
 from rollbackd.cli.answers import ShownControl
-from rollbackd.cli.phrases import pairs
+from rollbackd.cli.demo.gists import gist
+from rollbackd.model.controls import ControlValue
 from rollbackd.model.incidents import State
 from rollbackd.ports import IncidentDetail
 
@@ -50,10 +51,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class ControlLine:
-    """One control: as the rollout set it, and as applications see it now."""
+    """One control: as the rollout set it, as the incident laid over it, and as it is now."""
 
     name: str
     before: str
+    during: str
     now: str
     tripped: bool
 
@@ -72,7 +74,8 @@ class Scene:
     canary_share: float = 0.0
     shed_share: float = 0.0
     events_sent: int = 0
-    before: dict[str, str] = field(default_factory=dict)
+    before: dict[str, ControlValue] = field(default_factory=dict)
+    during: dict[str, ControlValue] = field(default_factory=dict)
     controls: Mapping[str, ShownControl] = field(default_factory=dict)
     detail: IncidentDetail | None = None
 
@@ -105,8 +108,13 @@ class Scene:
 
     def control_lines(self) -> list[ControlLine]:
         """Every control by name."""
-        lines = []
-        for name, control in sorted(self.controls.items()):
-            before = self.before.get(name, "not set")
-            lines.append(ControlLine(name, before, pairs(control.value), control.tripped))
-        return lines
+        return [
+            ControlLine(
+                name,
+                before=gist(name, self.before.get(name)),
+                during=gist(name, self.during.get(name, control.value)),
+                now=gist(name, control.value),
+                tripped=control.tripped,
+            )
+            for name, control in sorted(self.controls.items())
+        ]

@@ -1,0 +1,296 @@
+"""The daemon: builds every part, starts them in order, stops them in reverse."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+from rollbackd import __version__
+from rollbackd.app.backends import Backends, WrapControls, WrapStore, open_backends
+from rollbackd.app.configuration import Configuration, load
+from rollbackd.app.dispatch import Dispatcher
+from rollbackd.app.evaluation import EvaluationLoop
+from rollbackd.app.housekeeping import Housekeeping
+from rollbackd.app.intake import Intake
+from rollbackd.app.lifecycle import Cleanups, cancel
+from rollbackd.app.operations import DaemonOperations
+from rollbackd.app.paging import LogNotifier
+from rollbackd.app.systemd import ServiceManager
+from rollbackd.app.targets import LiveTargets
+from rollbackd.clock import Clock, ScaledClock, SystemClock
+from rollbackd.documents.diagnostics import DocumentError
+from rollbackd.evidence.audit import IncidentAuditor
+from rollbackd.evidence.capture import EvidenceCapture
+from rollbackd.evidence.pins import PinsTable
+from rollbackd.evidence.report import FileReporter
+from rollbackd.http.server import HttpServer
+from rollbackd.incidents.runner import Runner, Surroundings
+from rollbackd.levers import build_levers
+from rollbackd.settings import Settings, load_settings
+from rollbackd.sources.kafka import KafkaSource
+from rollbackd.telemetry import Telemetry
+from rollbackd.triggers.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+_DAY_MS = 86_400_000
+
+
+class Daemon:
+    """One rollbackd. `start` and `stop` are for tests and embedding; `run` is the whole life.
+
+    `wrap_store` and `wrap_controls` let a test put faults between the daemon and the real thing.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        wrap_store: WrapStore = lambda store: store,
+        wrap_controls: WrapControls = lambda controls: controls,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock or _clock(settings)
+        self.telemetry = Telemetry(_registry())
+        self._wrap_store = wrap_store
+        self._wrap_controls = wrap_controls
+        self._cleanups = Cleanups()
+        self._service_manager = ServiceManager()
+        self._configuration: Configuration | None = None
+        self._stopping = asyncio.Event()
+        self._failures: list[BaseException] = []
+        self._ready = False
+
+    @property
+    def port(self) -> int:
+        """The port of the HTTP listener, once started."""
+        return self._http.port
+
+    @property
+    def engine(self) -> Engine:
+        """The engine in force."""
+        assert self._configuration is not None
+        return self._configuration.engine
+
+    async def run(self) -> None:
+        """Start, serve until SIGTERM or SIGINT, stop. Raises what made it impossible to go on."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
+        try:
+            await self.start()
+            await self._stopping.wait()
+        finally:
+            await self.stop()
+        if self._failures:
+            raise self._failures[0]
+
+    async def start(self) -> None:
+        """Build and start everything. Raises DocumentError, TemporaryError, PermanentError."""
+        self._configuration = load(self.settings)
+        backends = await open_backends(self.settings, self._cleanups)
+        self._backends = Backends(
+            store=self._wrap_store(backends.store),
+            controls=self._wrap_controls(backends.controls),
+        )
+        self._build()
+        await self._intake.restore()
+        self._dispatcher.pause = await self._backends.store.pause()
+        await self._resume_incidents()
+        self._spawn("evaluation", self._evaluation.run())
+        await self._http.start()
+        self._cleanups.push("http", self._http.stop)
+        if self._kafka is not None:
+            self._spawn("kafka", self._kafka.run())
+        self._spawn("housekeeping", self._housekeeping.run())
+        self._reload_succeeded()
+        self._ready = True
+        self._service_manager.ready(f"listening on port {self.port}")
+        logger.info("ready", extra={"port": self.port, "version": __version__})
+
+    async def stop(self) -> None:
+        """Stop everything, last started first. Open incidents stay as the journal has them."""
+        self._ready = False
+        self._service_manager.stopping()
+        await self._cleanups.run()
+
+    async def reload(self) -> None:
+        """Read the config file, rules and tree again; all or nothing. Raises DocumentError."""
+        self._service_manager.reloading()
+        try:
+            settings = load_settings(self.settings.path) if self._has_file else self.settings
+            fresh = load(settings)
+        except DocumentError as error:
+            self.telemetry.config_reload_ok.set(0)
+            logger.error("reload refused; the last good one stays", extra={"because": str(error)})  # noqa: TRY400  # a user's mistake needs no traceback
+            self._service_manager.ready("reload refused")
+            raise
+        fresh.engine.carry_over(self.engine)
+        self._configuration = fresh
+        self._dispatcher.tree = fresh.tree
+        for known_good in await self._backends.store.all_known_good():
+            self._intake.pin_baseline(known_good)
+        self._http.reload()
+        self._reload_succeeded()
+        self._service_manager.ready("reloaded")
+        logger.info("reloaded")
+
+    @property
+    def _has_file(self) -> bool:
+        return self.settings.path.is_file()
+
+    def _build(self) -> None:
+        """Wire the parts; nothing runs yet."""
+        assert self._configuration is not None
+        store, controls = self._backends.store, self._backends.controls
+        clock, telemetry, settings = self.clock, self.telemetry, self.settings
+        pins = PinsTable(telemetry)
+        targets = LiveTargets(lambda: self.engine, settings.scope_labels)
+        levers = build_levers(controls, clock)
+        reporter = FileReporter(settings.state_dir / "incidents")
+        self._runner = Runner(
+            Surroundings(
+                store=store,
+                levers=levers,
+                capture=EvidenceCapture(
+                    store=store, controls=controls, targets=targets, pins=pins, clock=clock
+                ),
+                targets=targets,
+                auditor=IncidentAuditor(levers),
+                reporter=reporter,
+                notifier=LogNotifier(telemetry),
+                clock=clock,
+                telemetry=telemetry,
+            )
+        )
+        self._intake = Intake(
+            engine=lambda: self.engine, store=store, pins=pins, clock=clock, telemetry=telemetry
+        )
+        self._dispatcher = Dispatcher(
+            store=store,
+            runner=self._runner,
+            clock=clock,
+            telemetry=telemetry,
+            tree=self._configuration.tree,
+            scope_labels=settings.scope_labels,
+        )
+        self._evaluation = EvaluationLoop(
+            engine=lambda: self.engine,
+            intake=self._intake,
+            dispatcher=self._dispatcher,
+            clock=clock,
+            telemetry=telemetry,
+            coalesce_ms=settings.engine.coalesce_ms,
+        )
+        self._kafka = self._kafka_source()
+        self._housekeeping = Housekeeping(
+            store=store,
+            controls=controls,
+            dispatcher=self._dispatcher,
+            runner=self._runner,
+            evaluation=self._evaluation,
+            clock=clock,
+            telemetry=telemetry,
+            service_manager=self._service_manager,
+            source_healthy=self._kafka.healthy if self._kafka else lambda: True,
+        )
+        operations = DaemonOperations(
+            intake=self._intake,
+            dispatcher=self._dispatcher,
+            runner=self._runner,
+            store=store,
+            controls_store=controls,
+            clock=clock,
+            engine=lambda: self.engine,
+            why_not_ready=self._why_not_ready,
+            reload_configuration=self.reload,
+            report_path=reporter.path_of,
+        )
+        self._http = HttpServer(settings.http, operations, telemetry, clock)
+        telemetry.build_info.info({"version": __version__})
+
+    def _kafka_source(self) -> KafkaSource | None:
+        if self.settings.kafka is None:
+            return None
+        return KafkaSource(
+            self.settings.kafka,
+            self._intake,
+            self.telemetry,
+            self.clock,
+            refill_ms=self.engine.longest_window_ms,
+        )
+
+    async def _resume_incidents(self) -> None:
+        """Take open incidents over, and remember which triggers were answered for already."""
+        store = self._backends.store
+        open_incidents = await store.incidents(open_only=True, limit=10_000)
+        since_ms = self.clock.now() - _DAY_MS
+        recent = [i for i in await store.incidents(limit=500) if i.opened_at_ms >= since_ms]
+        self._dispatcher.inherit([*open_incidents, *(i for i in recent if i.acted)])
+        self._cleanups.push("incidents", self._runner.stop)
+        for incident in open_incidents:
+            await self._runner.resume(incident)
+        self._spawn("inheritance", self._forget_inherited())
+
+    async def _forget_inherited(self) -> None:
+        await self.clock.sleep(self.engine.longest_window_ms + 60_000)
+        self._dispatcher.forget_inherited()
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run a loop for the life of the daemon; one that dies takes the daemon down, to restart.
+
+        A daemon that lost a part and went on would look alive and do nothing.
+        """
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._loop_ended)
+        self._cleanups.push(name, lambda: cancel(task))
+
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        logger.critical("a part died", exc_info=error, extra={"part": task.get_name()})
+        self._failures.append(error)
+        self._stopping.set()
+
+    def _why_not_ready(self) -> list[str]:
+        return self._housekeeping.problems if self._ready else ["starting"]
+
+    def _reload_succeeded(self) -> None:
+        self.telemetry.config_reload_ok.set(1)
+        self.telemetry.config_reload_time.set(time.time())
+
+    def _reload_on_signal(self) -> None:
+        async def reload() -> None:
+            try:
+                await self.reload()
+            except DocumentError:
+                return
+
+        self._reloading = asyncio.create_task(reload(), name="reload")
+
+
+def _registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def _clock(settings: Settings) -> Clock:
+    chosen = settings.clock
+    if chosen.speed == 1.0 and chosen.start_ms is None:
+        return SystemClock()
+    start_ms = chosen.start_ms if chosen.start_ms is not None else SystemClock().now()
+    return ScaledClock(start_ms=start_ms, speed=chosen.speed)

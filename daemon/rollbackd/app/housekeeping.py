@@ -1,0 +1,122 @@
+"""What is looked after once a second: health, gauges, the pause, the watchdog."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from rollbackd.app.dispatch import Dispatcher
+from rollbackd.app.evaluation import EvaluationLoop
+from rollbackd.app.systemd import ServiceManager
+from rollbackd.clock import Clock
+from rollbackd.errors import RollbackdError
+from rollbackd.incidents.runner import Runner
+from rollbackd.model.controls import Control
+from rollbackd.model.labels import Scope
+from rollbackd.ports import Controls, Store
+from rollbackd.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+#: The evaluation loop has to go round at least this often for the daemon to count as alive.
+STALL_SECONDS: Final = 10.0
+_BREAKER: Final = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class Housekeeping:
+    """Looks at everything once a second, on the machine's own time."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        controls: Controls,
+        dispatcher: Dispatcher,
+        runner: Runner,
+        evaluation: EvaluationLoop,
+        clock: Clock,
+        telemetry: Telemetry,
+        service_manager: ServiceManager,
+        source_healthy: Callable[[], bool],
+    ) -> None:
+        self.problems: list[str] = []
+        self._store = store
+        self._controls = controls
+        self._dispatcher = dispatcher
+        self._runner = runner
+        self._evaluation = evaluation
+        self._clock = clock
+        self._telemetry = telemetry
+        self._service_manager = service_manager
+        self._source_healthy = source_healthy
+
+    async def run(self) -> None:
+        """Look after things until cancelled."""
+        due = self._clock.monotonic()
+        while True:
+            due += 1.0
+            await asyncio.sleep(max(0.0, due - self._clock.monotonic()))
+            late = self._clock.monotonic() - due
+            self._telemetry.event_loop_lag.set(max(0.0, late))
+            due = max(due, self._clock.monotonic() - 1.0)
+            try:
+                await self.turn()
+            except Exception:
+                # Looking must not be what brings the daemon down; the log says what went wrong.
+                logger.exception("housekeeping failed")
+
+    async def turn(self) -> None:
+        """Once round."""
+        problems = [
+            *await self._look_at_store(),
+            *await self._look_at_controls(),
+            *([] if self._source_healthy() else ["kafka: no progress"]),
+        ]
+        alive = self._clock.monotonic() - self._evaluation.evaluated_at < STALL_SECONDS
+        if alive:
+            self._service_manager.alive()
+        else:
+            problems.append("evaluation: stalled")
+        self.problems = problems
+        self._telemetry.paused.set(self._dispatcher.pause is not None)
+        now_ms = self._clock.now()
+        for incident in self._runner.current():
+            self._runner.gauges.show(incident, now_ms)
+
+    async def _look_at_store(self) -> list[str]:
+        try:
+            async with asyncio.timeout(2):
+                await self._store.ping()
+                self._dispatcher.pause = await self._store.pause()
+        except (RollbackdError, TimeoutError) as error:
+            self._telemetry.store_up.labels("store").set(0)
+            return [f"store: {error or 'no answer'}"]
+        self._telemetry.store_up.labels("store").set(1)
+        return []
+
+    async def _look_at_controls(self) -> list[str]:
+        try:
+            async with asyncio.timeout(2):
+                for scope in await self._controls.scopes():
+                    self._show(scope, await self._controls.read_all(scope))
+        except (RollbackdError, TimeoutError) as error:
+            self._telemetry.store_up.labels("controls").set(0)
+            return [f"controls: {error or 'no answer'}"]
+        self._telemetry.store_up.labels("controls").set(1)
+        return []
+
+    def _show(self, scope: Scope, controls: dict[str, Control]) -> None:
+        t, name = self._telemetry, str(scope)
+        degrade, cache = controls.get("degrade"), controls.get("cache")
+        if degrade is not None:
+            t.degrade_level.labels(name).set(_number(degrade.effective.get("level")))
+        if cache is not None:
+            t.cache_generation.labels(name).set(_number(cache.effective.get("generation")))
+        throttle = controls.get("throttle")
+        if throttle is not None:
+            breaker = str(throttle.effective.get("breaker"))
+            t.breaker_state.labels(name).set(_BREAKER.get(breaker, 0))
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,134 @@
+"""Where decoded batches go: samples into the engine, state into the store."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rollbackd.clock import Clock
+from rollbackd.errors import TemporaryError
+from rollbackd.events.alertmanager import inbox_key
+from rollbackd.evidence.pins import PinsTable
+from rollbackd.model.events import Alert, Batch, KnownGood
+from rollbackd.model.labels import METRIC_NAME, labels_of
+from rollbackd.ports import DeadLetter, InboxEntry, Store
+from rollbackd.telemetry import Telemetry
+from rollbackd.triggers.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+_BURIED_BYTES: Final = 64 << 10
+_INBOX_BATCH: Final = 1_000
+
+
+class Intake:
+    """The sink of every source, and the pump that empties the inbox into the engine.
+
+    An alert is durable before its sender hears 200; samples live in the engine's windows only,
+    and Kafka is where they can be read again.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Callable[[], Engine],
+        store: Store,
+        pins: PinsTable,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._pins = pins
+        self._clock = clock
+        self._telemetry = telemetry
+        #: Set when the engine has news.
+        self.wake = asyncio.Event()
+        self._inbox_filled = True
+
+    async def ingest(self, batch: Batch, *, source: str) -> None:
+        """Take a batch. Alerts and known good sets are durable on return. Raises TemporaryError."""
+        if batch.alerts:
+            await self.accept_alerts(batch.alerts)
+        for known_good in batch.known_good:
+            await self._store.put_known_good(known_good)
+            self.pin_baseline(known_good)
+        for seen in batch.pins:
+            self._pins.note(seen)
+        if batch.samples:
+            self._take_samples(batch, source)
+        self.wake.set()
+
+    async def accept_alerts(self, alerts: Sequence[Alert]) -> int:
+        """Commit alerts to the inbox; returns how many were new. Raises TemporaryError."""
+        now_ms = self._clock.now()
+        entries = [
+            InboxEntry(key=inbox_key(alert), alert=alert, received_at_ms=now_ms) for alert in alerts
+        ]
+        new = await self._store.accept(entries)
+        self._telemetry.inbox_duplicates.inc(len(entries) - new)
+        self._inbox_filled = True
+        self.wake.set()
+        return new
+
+    async def bury(self, source: str, body: bytes, reason: str) -> None:
+        """Keep an input that could not be used, with the reason."""
+        self._telemetry.dead_letters.labels(source).inc()
+        logger.warning("buried an input", extra={"source": source, "because": reason})
+        await self._store.bury(
+            DeadLetter(
+                source=source, reason=reason, body=body[:_BURIED_BYTES], at_ms=self._clock.now()
+            )
+        )
+
+    def pin_baseline(self, known_good: KnownGood) -> None:
+        """Serve a baseline as `baseline:<metric>:<statistic>` series of its scope."""
+        engine, scope = self._engine(), known_good.scope
+        for metric, statistics in known_good.baseline.items():
+            for statistic, value in statistics.items():
+                labels = labels_of(
+                    {
+                        METRIC_NAME: f"baseline:{metric}:{statistic}",
+                        "service": scope.service,
+                        "region": scope.region,
+                    }
+                )
+                engine.pin(labels, value)
+
+    async def restore(self) -> None:
+        """At start: baselines and alerts that were firing. Raises TemporaryError."""
+        for known_good in await self._store.all_known_good():
+            self.pin_baseline(known_good)
+        for entry in await self._store.firing_alerts():
+            self._engine().set_alert(entry.alert, entry.received_at_ms)
+
+    async def take_inbox(self) -> list[str]:
+        """Hand accepted alerts to the engine; returns their keys, to be marked when acted on."""
+        if not self._inbox_filled:
+            return []
+        entries = await self._store.unhandled(_INBOX_BATCH)
+        for entry in entries:
+            self._engine().set_alert(entry.alert, entry.received_at_ms)
+        self._inbox_filled = len(entries) == _INBOX_BATCH
+        self._telemetry.inbox_unhandled.set(len(entries))
+        return [entry.key for entry in entries]
+
+    async def mark_handled(self, keys: Sequence[str]) -> None:
+        """The engine has them, and what fired because of them is durable."""
+        try:
+            await self._store.mark_handled(keys)
+        except TemporaryError:
+            self._inbox_filled = True
+            raise
+        self._telemetry.inbox_unhandled.set(0)
+
+    def look_again(self) -> None:
+        """The inbox may hold more than was taken."""
+        self._inbox_filled = True
+
+    def _take_samples(self, batch: Batch, source: str) -> None:
+        now_ms = self._clock.now()
+        result = self._engine().ingest(batch.samples, now_ms)
+        self._telemetry.samples_ingested.labels(source).inc(result.accepted)
+        for reason, count in result.refused.items():
+            self._telemetry.samples_refused.labels(reason).inc(count)

@@ -1,0 +1,60 @@
+"""What kind of document a file is, told by its top-level keys."""
+
+from enum import StrEnum
+from typing import Final
+
+import yaml
+
+from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, Severity
+from rollbackd.documents.yaml import compose, position_of, source_line
+
+
+class Shape(StrEnum):
+    """The kinds of documents that rollbackd reads."""
+
+    #: `groups:` of alert and recording rules.
+    RULES = "rules"
+    #: `branches:` with their levers.
+    TREE = "decision tree"
+    #: `tests:` as promtool runs them.
+    TESTS = "rule tests"
+    #: Everything that the daemon is told.
+    CONFIG = "config"
+
+
+_TELLTALE: Final = {
+    Shape.RULES: frozenset({"groups"}),
+    Shape.TREE: frozenset({"branches", "exit_targets", "global_budget"}),
+    Shape.TESTS: frozenset({"tests", "rule_files"}),
+    Shape.CONFIG: frozenset(
+        {
+            "state_dir", "http", "store", "controls", "redis", "kafka", "rules", "decision_tree",
+            "scope_labels", "engine", "clock", "log_level",
+        }
+    ),
+}  # fmt: skip
+
+
+def shape_of(text: str, *, file: str) -> Shape:
+    """The kind of a document. Raises DocumentError when it is none of them, or not YAML."""
+    root = compose(text, file=file)
+    if root is None:
+        raise _unknown(text, Position(file, 1, 1), "the file is empty")
+    if not isinstance(root, yaml.MappingNode):
+        raise _unknown(text, position_of(file, root), "the top level is not a mapping")
+    keys = {str(key.value) for key, _ in root.value}
+    for shape, telltale in _TELLTALE.items():
+        if keys & telltale:
+            return shape
+    shown = ", ".join(f"`{key}`" for key in sorted(keys)[:5])
+    where = position_of(file, root)
+    raise _unknown(text, where, f"the top-level keys {shown} belong to no file of rollbackd")
+
+
+def _unknown(text: str, where: Position, message: str) -> DocumentError:
+    fix = (
+        "a rule file has `groups:`, a decision tree `branches:`, a test file `tests:`, and a "
+        "config e.g. `http:` or `store:`"
+    )
+    line = source_line(text, where.line)
+    return DocumentError([Diagnostic("check/shape", Severity.ERROR, message, where, line, fix)])

@@ -1,0 +1,5 @@
+"""`rollbackd test`."""
+
+
+def test() -> None:
+    """Run."""

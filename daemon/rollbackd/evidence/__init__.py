@@ -1,0 +1,1 @@
+"""What an incident leaves behind: the capture before the first act, the audit, the post-mortem."""

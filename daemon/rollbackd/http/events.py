@@ -1,0 +1,112 @@
+"""Native events over HTTP: one object, an array, or one a line.
+
+Each item stands for itself: the good ones are taken, the bad ones go to the dead letters and are
+named in the answer.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from rollbackd.clock import Clock
+from rollbackd.events import native
+from rollbackd.http.answers import answer
+from rollbackd.http.bodies import Bodies
+from rollbackd.http.callers import Caller
+from rollbackd.http.endpoints import Endpoint
+from rollbackd.model.events import Batch, Rejected
+from rollbackd.ports import Operations
+from rollbackd.settings import Permission
+from rollbackd.telemetry import Telemetry
+
+SOURCE: Final = "http"
+
+#: Bad items of one body that are buried one by one and named in the answer; the rest are counted.
+MAX_NAMED: Final = 100
+
+
+class EventsApi:
+    """Takes native events."""
+
+    def __init__(
+        self, operations: Operations, telemetry: Telemetry, clock: Clock, bodies: Bodies
+    ) -> None:
+        self._operations = operations
+        self._telemetry = telemetry
+        self._clock = clock
+        self._bodies = bodies
+
+    def endpoints(self) -> list[Endpoint]:
+        """The one path."""
+        return [
+            Endpoint(
+                methods=("POST",),
+                path="/api/v1/events",
+                permission=Permission.INGEST,
+                handler=self.receive,
+            )
+        ]
+
+    async def receive(self, request: web.Request, _caller: Caller) -> web.Response:
+        """200 when every item was taken, 400 with what is wrong when one was not."""
+        async with self._bodies.hold(request) as body:
+            self._telemetry.events_received.labels(SOURCE).inc()
+            good: list[Batch] = []
+            bad: list[Rejected] = []
+            for item in native.decode_each(body, now_ms=self._clock.now()):
+                bad.append(item) if isinstance(item, Rejected) else good.append(item)
+            # The dead letters first: should the store fail now, the caller sends everything again,
+            # and a dead letter that is there twice does no harm, as a sample would.
+            await self._bury(body, bad)
+            if good:
+                await self._operations.ingest(_merged(good), source=SOURCE)
+        return _report(len(good), bad)
+
+    async def _bury(self, body: bytes, bad: list[Rejected]) -> None:
+        self._telemetry.decode_failures.labels(SOURCE).inc(len(bad))
+        items = _items(body) if bad else []
+        for verdict in bad[:MAX_NAMED]:
+            at = verdict.position
+            item = items[at] if at is not None and at < len(items) else body
+            await self._operations.bury(SOURCE, bytes(item), str(verdict))
+        if len(bad) > MAX_NAMED:
+            reason = f"{len(bad) - MAX_NAMED} more events of this body are bad"
+            await self._operations.bury(SOURCE, body, reason)
+
+
+def _merged(batches: Iterable[Batch]) -> Batch:
+    whole = Batch(samples=[], alerts=[], pins=[], known_good=[])
+    for batch in batches:
+        whole.samples.extend(batch.samples)
+        whole.alerts.extend(batch.alerts)
+        whole.pins.extend(batch.pins)
+        whole.known_good.extend(batch.known_good)
+    return whole
+
+
+def _items(body: bytes) -> list[bytes | msgspec.Raw]:
+    """The body cut where the decoder cut it, to show a bad item by itself."""
+    text = body.strip()
+    if not text.startswith(b"["):
+        return [line for line in text.splitlines() if line.strip()]
+    try:
+        return list(msgspec.json.decode(text, type=list[msgspec.Raw]))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+
+
+def _report(accepted: int, bad: list[Rejected]) -> web.Response:
+    if not bad:
+        return answer({"accepted": accepted, "rejected": []})
+    named = [{"index": verdict.position, "error": str(verdict)} for verdict in bad[:MAX_NAMED]]
+    return answer(
+        {
+            "error": f"{len(bad)} of {accepted + len(bad)} events are bad",
+            "accepted": accepted,
+            "rejected": named,
+            "rejected_total": len(bad),
+        },
+        status=400,
+    )

@@ -1,0 +1,202 @@
+"""Aggregation operators, with `by` and `without`; promql/engine.go, aggregation."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rollbackd.model.labels import METRIC_NAME, Labels
+from rollbackd.promql.errors import EvaluationError
+from rollbackd.promql.operators import Context, Scalar, Vector
+from rollbackd.promql.values import Element, drop, keep, quantile_of, with_label
+
+#: Label sets whose group is remembered, per operator; forgotten all at once when full.
+_MEMORY = 100_000
+_INT64_LIMIT = 2.0**63
+
+
+class Grouping:
+    """Which group a label set belongs to."""
+
+    def __init__(self, names: Sequence[str], *, without: bool) -> None:
+        self._without = without
+        self._names = frozenset([*names, METRIC_NAME]) if without else frozenset(names)
+        self._known: dict[Labels, Labels] = {}
+
+    def key(self, labels: Labels) -> Labels:
+        """The labels of the group."""
+        known = self._known.get(labels)
+        if known is not None:
+            return known
+        key = drop(labels, self._names) if self._without else keep(labels, self._names)
+        if len(self._known) >= _MEMORY:
+            self._known.clear()
+        self._known[labels] = key
+        return key
+
+    def groups(self, elements: list[Element]) -> dict[Labels, list[float]]:
+        """The values of each group, in order of first appearance."""
+        result: dict[Labels, list[float]] = {}
+        key = self.key
+        for labels, value in elements:
+            group = key(labels)
+            values = result.get(group)
+            if values is None:
+                result[group] = [value]
+            else:
+                values.append(value)
+        return result
+
+
+class Aggregate:
+    """One number for each group."""
+
+    one_name = True
+
+    def __init__(
+        self, function: Callable[[list[float]], float], operand: Vector, grouping: Grouping
+    ) -> None:
+        self.function = function
+        self.operand = operand
+        self.grouping = grouping
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """One element for each group."""
+        function = self.function
+        groups = self.grouping.groups(self.operand.vector(ctx))
+        return [(labels, function(values)) for labels, values in groups.items()]
+
+
+class Quantile:
+    """`quantile(q, v)`."""
+
+    one_name = True
+
+    def __init__(self, q: Scalar, operand: Vector, grouping: Grouping) -> None:
+        self.q = q
+        self.operand = operand
+        self.grouping = grouping
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """One element for each group."""
+        q = self.q.scalar(ctx)
+        groups = self.grouping.groups(self.operand.vector(ctx))
+        return [(labels, quantile_of(q, values)) for labels, values in groups.items()]
+
+
+class TopK:
+    """`topk` and `bottomk`: whole elements, the k greatest or least of each group."""
+
+    def __init__(
+        self, k: Scalar, operand: Vector, grouping: Grouping, *, bottom: bool
+    ) -> None:
+        self.k = k
+        self.operand = operand
+        self.grouping = grouping
+        self.bottom = bottom
+        self.one_name = operand.one_name
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """The chosen elements, best first. Raises EvaluationError for a k that is no integer."""
+        k = self.k.scalar(ctx)
+        if not -_INT64_LIMIT <= k < _INT64_LIMIT:
+            raise EvaluationError(f"Scalar value {k} overflows int64")
+        if k < 1:
+            return []
+        groups: dict[Labels, list[Element]] = {}
+        for element in self.operand.vector(ctx):
+            groups.setdefault(self.grouping.key(element[0]), []).append(element)
+        sign = 1.0 if self.bottom else -1.0
+
+        def rank(element: Element) -> tuple[bool, float]:
+            value = element[1]
+            is_nan = value != value  # noqa: PLR0124  # NaN
+            return is_nan, 0.0 if is_nan else sign * value
+
+        return [e for group in groups.values() for e in sorted(group, key=rank)[: int(k)]]
+
+
+class CountValues:
+    """`count_values(label, v)`: how many elements have each value."""
+
+    one_name = True
+
+    def __init__(self, label: str, operand: Vector, grouping: Grouping) -> None:
+        self.label = label
+        self.operand = operand
+        self.grouping = grouping
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """One element for each group and value."""
+        counts: dict[Labels, float] = {}
+        for labels, value in self.operand.vector(ctx):
+            key = with_label(self.grouping.key(labels), self.label, format_value(value))
+            counts[key] = counts.get(key, 0.0) + 1
+        return list(counts.items())
+
+
+def format_value(value: float) -> str:
+    """A number as Go's FormatFloat(v, 'f', -1, 64) writes it."""
+    if value != value:  # noqa: PLR0124  # NaN
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    if value == int(value):
+        return "-0" if value == 0 and math.copysign(1, value) < 0 else str(int(value))
+    text = repr(value)
+    if "e" not in text:
+        return text
+    digits, _, exponent = text.partition("e")
+    decimals = len(digits.partition(".")[2]) - int(exponent)
+    return f"{value:.{max(decimals, 0)}f}"
+
+
+def _sum(values: list[float]) -> float:
+    total = values[0]
+    for value in values[1:]:
+        total += value
+    return total
+
+
+def _avg(values: list[float]) -> float:
+    mean = values[0]
+    for index, value in enumerate(values[1:], 2):
+        if math.isinf(mean) and value == value:  # noqa: PLR0124  # NaN
+            if not math.isinf(value) or (value > 0) == (mean > 0):
+                continue
+        mean += value / index - mean / index
+    return mean
+
+
+def _greatest(values: list[float]) -> float:
+    return max((v for v in values if v == v), default=math.nan)  # noqa: PLR0124  # NaN
+
+
+def _least(values: list[float]) -> float:
+    return min((v for v in values if v == v), default=math.nan)  # noqa: PLR0124  # NaN
+
+
+def _stdvar(values: list[float]) -> float:
+    mean, total = values[0], 0.0
+    for index, value in enumerate(values[1:], 2):
+        distance = value - mean
+        mean += distance / index
+        total += distance * (value - mean)
+    return total / len(values)
+
+
+def _stddev(values: list[float]) -> float:
+    variance = _stdvar(values)
+    return math.sqrt(variance) if variance >= 0 else math.nan
+
+
+#: Operators without a parameter.
+AGGREGATIONS: Final[dict[str, Callable[[list[float]], float]]] = {
+    "sum": _sum,
+    "avg": _avg,
+    "min": _least,
+    "max": _greatest,
+    "count": lambda values: float(len(values)),
+    "group": lambda _values: 1.0,
+    "stddev": _stddev,
+    "stdvar": _stdvar,
+}

@@ -1,0 +1,208 @@
+"""Functions of vectors and of windows, as operators."""
+
+import re
+from collections.abc import Callable, Sequence
+
+from rollbackd.model.labels import Labels
+from rollbackd.promql.errors import EvaluationError
+from rollbackd.promql.number_functions import NumberFunction, clamp, round_to
+from rollbackd.promql.operators import Context, Scalar, Vector, Windows
+from rollbackd.promql.range_functions import RangeFunction
+from rollbackd.promql.values import (
+    Element,
+    drop_name,
+    have_duplicates,
+    label_value,
+    with_label,
+)
+
+_SAME_LABELS = "vector cannot contain metrics with the same labelset"
+
+
+class OverRange:
+    """A function of each window, e.g. `rate(x[5m])`."""
+
+    def __init__(
+        self,
+        function: RangeFunction,
+        operand: Windows,
+        parameters: Sequence[Scalar],
+        *,
+        keeps_name: bool,
+    ) -> None:
+        self.function = function
+        self.operand = operand
+        self.parameters = parameters
+        self.keeps_name = keeps_name
+        self.one_name = operand.one_name
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """One element for each window that the function has a value for."""
+        function = self.function
+        parameters = [p.scalar(ctx) for p in self.parameters]
+        result: list[Element] = []
+        for window in self.operand.windows(ctx):
+            value = function(window, *parameters)
+            if value is not None:
+                result.append((window.labels if self.keeps_name else window.bare, value))
+        if not self.one_name and have_duplicates(result):
+            raise EvaluationError(_SAME_LABELS)
+        return result
+
+
+class EachElement:
+    """A function of each element's value; the metric name goes."""
+
+    def __init__(
+        self,
+        function: Callable[..., float],
+        operand: Vector,
+        parameters: Sequence[Scalar] = (),
+    ) -> None:
+        self.function = function
+        self.operand = operand
+        self.parameters = parameters
+        self.one_name = operand.one_name
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """One element for each of the operand's."""
+        function = self.function
+        parameters = [p.scalar(ctx) for p in self.parameters]
+        result = [
+            (drop_name(labels), function(value, *parameters))
+            for labels, value in self.operand.vector(ctx)
+        ]
+        if not self.one_name and have_duplicates(result):
+            raise EvaluationError(_SAME_LABELS)
+        return result
+
+
+class Clamped(EachElement):
+    """`clamp(v, min, max)`: nothing when the bounds are crossed."""
+
+    def __init__(self, operand: Vector, parameters: Sequence[Scalar]) -> None:
+        super().__init__(clamp, operand, parameters)
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """One element for each of the operand's, or none."""
+        low, high = (p.scalar(ctx) for p in self.parameters)
+        return [] if high < low else super().vector(ctx)
+
+
+class Sorted:
+    """`sort` and `sort_desc`; NaN comes last."""
+
+    def __init__(self, operand: Vector, *, descending: bool) -> None:
+        self.operand = operand
+        self.descending = descending
+        self.one_name = operand.one_name
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """The same elements in order of value."""
+        sign = -1.0 if self.descending else 1.0
+
+        def key(element: Element) -> tuple[bool, float]:
+            value = element[1]
+            is_nan = value != value  # noqa: PLR0124  # NaN
+            return is_nan, 0.0 if is_nan else sign * value
+
+        return sorted(self.operand.vector(ctx), key=key)
+
+
+class Absent:
+    """`absent(v)`: one element when there is none, with the labels that the selector fixes."""
+
+    one_name = True
+
+    def __init__(self, operand: Vector | Windows, labels: Labels) -> None:
+        self.operand = operand
+        self.labels = labels
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """1, or nothing."""
+        if hasattr(self.operand, "vector"):
+            present = bool(self.operand.vector(ctx))
+        else:
+            present = next(iter(self.operand.windows(ctx)), None) is not None
+        return [] if present else [(self.labels, 1.0)]
+
+
+class LabelReplace:
+    """`label_replace(v, dst, replacement, src, regex)`; Go's template syntax in the replacement."""
+
+    one_name = False
+
+    def __init__(
+        self, operand: Vector, target: str, template: str, source: str, pattern: re.Pattern[str]
+    ) -> None:
+        self.operand = operand
+        self.target = target
+        self.template = template
+        self.source = source
+        self.pattern = pattern
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """The same elements, with the label where the pattern matches."""
+        result = [(self._replaced(labels), value) for labels, value in self.operand.vector(ctx)]
+        if have_duplicates(result):
+            raise EvaluationError(_SAME_LABELS)
+        return result
+
+    def _replaced(self, labels: Labels) -> Labels:
+        match = self.pattern.fullmatch(label_value(labels, self.source))
+        if match is None:
+            return labels
+        return with_label(labels, self.target, expand(self.template, match))
+
+
+class LabelJoin:
+    """`label_join(v, dst, separator, src...)`."""
+
+    one_name = False
+
+    def __init__(
+        self, operand: Vector, target: str, separator: str, sources: Sequence[str]
+    ) -> None:
+        self.operand = operand
+        self.target = target
+        self.separator = separator
+        self.sources = sources
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """The same elements with the label set."""
+        result = [(self._joined(labels), value) for labels, value in self.operand.vector(ctx)]
+        if have_duplicates(result):
+            raise EvaluationError(_SAME_LABELS)
+        return result
+
+    def _joined(self, labels: Labels) -> Labels:
+        parts = (label_value(labels, source) for source in self.sources)
+        return with_label(labels, self.target, self.separator.join(parts))
+
+
+_REFERENCE = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))", re.ASCII)
+
+
+def expand(template: str, match: re.Match[str]) -> str:
+    """Go's Regexp.Expand: `$1`, `$name`, `${1}x`, `$$`; an unknown group is empty."""
+
+    def value(reference: re.Match[str]) -> str:
+        if reference.group() == "$$":
+            return "$"
+        name = reference.group(1) or reference.group(2)
+        try:
+            return match.group(int(name) if name.isdigit() else name) or ""
+        except IndexError:
+            return ""
+
+    return _REFERENCE.sub(value, template)
+
+
+def rounded(operand: Vector, nearest: Scalar) -> EachElement:
+    """`round(v, nearest)`."""
+    return EachElement(round_to, operand, [nearest])
+
+
+def each(function: NumberFunction, operand: Vector) -> EachElement:
+    """A function without parameters."""
+    return EachElement(function, operand)

@@ -1,0 +1,111 @@
+"""What an expression is compiled to: operators that give a vector, a scalar or windows."""
+
+import math
+from collections.abc import Iterator
+from typing import Protocol
+
+from rollbackd.promql.series import Window
+from rollbackd.promql.store import Store
+from rollbackd.promql.values import Element
+
+
+class Context:
+    """One evaluation: at `now_ms`, and on samples not older than `since_ms` if that is given.
+
+    `newest_ms` collects the time of the newest sample that was read.
+    """
+
+    __slots__ = ("newest_ms", "now_ms", "origin_ms", "since_ms", "store")
+
+    def __init__(self, store: Store, now_ms: int, since_ms: int | None = None) -> None:
+        self.store = store
+        self.now_ms = now_ms
+        self.since_ms = since_ms
+        #: The time of the whole expression, for `@ start()` and `@ end()`.
+        self.origin_ms = now_ms
+        self.newest_ms: int | None = None
+
+    def saw(self, time_ms: int) -> None:
+        """Note the time of a sample that was read."""
+        if self.newest_ms is None or time_ms > self.newest_ms:
+            self.newest_ms = time_ms
+
+
+class Vector(Protocol):
+    """Gives an instant vector."""
+
+    #: All elements share one metric name, so that dropping it makes no duplicates.
+    one_name: bool
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """The elements at ctx.now_ms. Raises EvaluationError."""
+        ...
+
+
+class Scalar(Protocol):
+    """Gives a number."""
+
+    def scalar(self, ctx: Context) -> float:
+        """The number at ctx.now_ms. Raises EvaluationError."""
+        ...
+
+
+class Windows(Protocol):
+    """Gives the samples of a range, series by series."""
+
+    one_name: bool
+
+    def windows(self, ctx: Context) -> Iterator[Window]:
+        """Windows that hold at least one sample. Raises EvaluationError."""
+        ...
+
+
+class Literal:
+    """A number in the text."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def scalar(self, ctx: Context) -> float:
+        """The number."""
+        return self.value
+
+
+class Text:
+    """A quoted text; only a parameter."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+
+class Time:
+    """`time()`: the evaluation time in seconds."""
+
+    def scalar(self, ctx: Context) -> float:
+        """Seconds since the epoch."""
+        return ctx.now_ms / 1_000
+
+
+class ToScalar:
+    """`scalar(v)`: the value of the only element, else NaN."""
+
+    def __init__(self, operand: Vector) -> None:
+        self.operand = operand
+
+    def scalar(self, ctx: Context) -> float:
+        """The value."""
+        elements = self.operand.vector(ctx)
+        return elements[0][1] if len(elements) == 1 else math.nan
+
+
+class ToVector:
+    """`vector(s)`: one element without labels."""
+
+    one_name = True
+
+    def __init__(self, operand: Scalar) -> None:
+        self.operand = operand
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """The element."""
+        return [((), self.operand.scalar(ctx))]

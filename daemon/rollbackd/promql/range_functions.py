@@ -1,0 +1,263 @@
+"""Functions of a window: one number from the samples of one series in one range.
+
+Each takes a Window that holds at least one sample and its scalar parameters, and returns None
+when the series is left out of the result. Formulas: promql/functions.go of Prometheus 2.42.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Final
+
+from rollbackd.promql.errors import EvaluationError
+from rollbackd.promql.series import Window
+from rollbackd.promql.values import divide, exact_sum, quantile_of
+
+RangeFunction = Callable[..., float | None]
+
+#: A first or last sample nearer to the edge than this many mean distances is extrapolated to it.
+_EXTRAPOLATION_THRESHOLD = 1.1
+
+
+def increase_of(values: Sequence[float]) -> float:
+    """Last minus first, plus what was lost at each counter reset."""
+    result = values[-1] - values[0]
+    for before, after in pairwise(values):
+        if after < before:
+            result += before
+    return result
+
+
+def _extrapolated(window: Window, *, counter: bool) -> float | None:
+    """The growth over the whole range, from samples that do not reach its edges."""
+    times, values = window.times, window.values
+    count = len(values)
+    if count < 2:
+        return None
+    first, last = times[0], times[-1]
+    sampled = (last - first) / 1_000
+    # Samples of one series at one time exist only here; they show no growth over time.
+    if sampled == 0:
+        return None
+    needs_scan = counter and not window.monotonic
+    result = increase_of(values) if needs_scan else values[-1] - values[0]
+    to_start = (first - window.start_ms) / 1_000
+    to_end = (window.end_ms - last) / 1_000
+    mean_distance = sampled / (count - 1)
+    if counter and result > 0 and values[0] >= 0:
+        # A counter cannot have been below zero.
+        to_start = min(to_start, sampled * (values[0] / result))
+    threshold = mean_distance * _EXTRAPOLATION_THRESHOLD
+    covered = sampled
+    covered += to_start if to_start < threshold else mean_distance / 2
+    covered += to_end if to_end < threshold else mean_distance / 2
+    return result * (covered / sampled)
+
+
+def rate(window: Window) -> float | None:
+    """Growth of a counter a second."""
+    growth = _extrapolated(window, counter=True)
+    return None if growth is None else growth / ((window.end_ms - window.start_ms) / 1_000)
+
+
+def increase(window: Window) -> float | None:
+    """Growth of a counter over the range."""
+    return _extrapolated(window, counter=True)
+
+
+def delta(window: Window) -> float | None:
+    """Difference of a gauge over the range."""
+    return _extrapolated(window, counter=False)
+
+
+def irate(window: Window) -> float | None:
+    """Growth a second between the last two samples."""
+    if len(window.values) < 2:
+        return None
+    before, last = window.values[-2], window.values[-1]
+    elapsed = window.times[-1] - window.times[-2]
+    if elapsed == 0:
+        return None
+    return (last if last < before else last - before) / (elapsed / 1_000)
+
+
+def idelta(window: Window) -> float | None:
+    """Difference of the last two samples."""
+    if len(window.values) < 2 or window.times[-1] == window.times[-2]:
+        return None
+    return window.values[-1] - window.values[-2]
+
+
+def sum_over_time(window: Window) -> float:
+    """The sum."""
+    return exact_sum(window.values)
+
+
+def avg_over_time(window: Window) -> float:
+    """The mean."""
+    count = len(window.values)
+    total = exact_sum(window.values)
+    if math.isinf(total):
+        return exact_sum(v / count for v in window.values)
+    return total / count
+
+
+def count_over_time(window: Window) -> float:
+    """The number of samples."""
+    return float(len(window.values))
+
+
+def min_over_time(window: Window) -> float:
+    """The least; NaN only when there is nothing else."""
+    least = min(window.values)
+    if least == least:  # noqa: PLR0124  # NaN
+        return least
+    return min((v for v in window.values if v == v), default=math.nan)  # noqa: PLR0124
+
+
+def max_over_time(window: Window) -> float:
+    """The greatest; NaN only when there is nothing else."""
+    greatest = max(window.values)
+    if greatest == greatest:  # noqa: PLR0124  # NaN
+        return greatest
+    return max((v for v in window.values if v == v), default=math.nan)  # noqa: PLR0124
+
+
+def last_over_time(window: Window) -> float:
+    """The newest."""
+    return window.values[-1]
+
+
+def present_over_time(_window: Window) -> float:
+    """1: there is a sample."""
+    return 1.0
+
+
+def quantile_over_time(window: Window, q: float) -> float:
+    """The q-quantile."""
+    return quantile_of(q, list(window.values))
+
+
+def mad_over_time(window: Window) -> float:
+    """The median of the distances from the median."""
+    median = quantile_of(0.5, list(window.values))
+    return quantile_of(0.5, [abs(v - median) for v in window.values])
+
+
+def stdvar_over_time(window: Window) -> float:
+    """The population variance, by Welford with Neumaier's compensation."""
+    count, mean, mean_c, total, total_c = 0, 0.0, 0.0, 0.0, 0.0
+    for value in window.values:
+        count += 1
+        distance = value - (mean + mean_c)
+        mean, mean_c = _compensated(distance / count, mean, mean_c)
+        total, total_c = _compensated(distance * (value - (mean + mean_c)), total, total_c)
+    return (total + total_c) / count
+
+
+def stddev_over_time(window: Window) -> float:
+    """The population standard deviation."""
+    variance = stdvar_over_time(window)
+    return math.sqrt(variance) if variance >= 0 else math.nan
+
+
+def changes(window: Window) -> float:
+    """How often the value changed."""
+    return float(
+        sum(
+            1
+            for before, after in pairwise(window.values)
+            if after != before and (after == after or before == before)  # noqa: PLR0124  # NaN
+        )
+    )
+
+
+def resets(window: Window) -> float:
+    """How often the value fell."""
+    return float(sum(1 for before, after in pairwise(window.values) if after < before))
+
+
+def deriv(window: Window) -> float | None:
+    """The slope a second by least squares."""
+    if len(window.values) < 2:
+        return None
+    return _regression(window, window.times[0])[0]
+
+
+def predict_linear(window: Window, seconds: float) -> float | None:
+    """The value that the least squares line has `seconds` from the evaluation time."""
+    if len(window.values) < 2:
+        return None
+    slope, intercept = _regression(window, window.end_ms)
+    return slope * seconds + intercept
+
+
+def double_exponential_smoothing(window: Window, smooth: float, trend: float) -> float | None:
+    """Holt-Winters: smoothed value with trend. Raises EvaluationError for factors outside 0..1."""
+    for name, factor in (("smoothing", smooth), ("trend", trend)):
+        if not 0 < factor < 1:
+            raise EvaluationError(f"invalid {name} factor. Expected: 0 < factor < 1, got: {factor}")
+    values = window.values
+    if len(values) < 2:
+        return None
+    before, level, slope = 0.0, values[0], values[1] - values[0]
+    for index in range(1, len(values)):
+        if index > 1:
+            slope = trend * (level - before) + (1 - trend) * slope
+        before, level = level, smooth * values[index] + (1 - smooth) * (level + slope)
+    return level
+
+
+def _compensated(increment: float, total: float, lost: float) -> tuple[float, float]:
+    result = total + increment
+    if abs(total) >= abs(increment):
+        return result, lost + ((total - result) + increment)
+    return result, lost + ((increment - result) + total)
+
+
+def _regression(window: Window, origin_ms: int) -> tuple[float, float]:
+    """(slope a second, value at the origin)."""
+    values = window.values
+    first = values[0]
+    if all(v == first for v in values):
+        return (math.nan, math.nan) if math.isinf(first) else (0.0, first)
+    xs = [(t - origin_ms) / 1_000 for t in window.times]
+    count = len(xs)
+    sum_x, sum_y = exact_sum(xs), exact_sum(values)
+    sum_xy = exact_sum(x * y for x, y in zip(xs, values, strict=True))
+    sum_xx = exact_sum(x * x for x in xs)
+    slope = divide(sum_xy - sum_x * sum_y / count, sum_xx - sum_x * sum_x / count)
+    return slope, sum_y / count - slope * sum_x / count
+
+
+#: Name in the language -> function.
+RANGE_FUNCTIONS: Final[dict[str, RangeFunction]] = {
+    "rate": rate,
+    "increase": increase,
+    "delta": delta,
+    "irate": irate,
+    "idelta": idelta,
+    "sum_over_time": sum_over_time,
+    "avg_over_time": avg_over_time,
+    "count_over_time": count_over_time,
+    "min_over_time": min_over_time,
+    "max_over_time": max_over_time,
+    "last_over_time": last_over_time,
+    "present_over_time": present_over_time,
+    "quantile_over_time": quantile_over_time,
+    "mad_over_time": mad_over_time,
+    "stddev_over_time": stddev_over_time,
+    "stdvar_over_time": stdvar_over_time,
+    "changes": changes,
+    "resets": resets,
+    "deriv": deriv,
+    "predict_linear": predict_linear,
+    "double_exponential_smoothing": double_exponential_smoothing,
+    "holt_winters": double_exponential_smoothing,
+}
+
+#: Functions whose scalar parameter stands before the range.
+PARAMETER_FIRST: Final = frozenset({"quantile_over_time"})
+
+#: It acts like an offset, so it keeps the metric name.
+KEEPS_NAME: Final = frozenset({"last_over_time"})

@@ -1,0 +1,145 @@
+"""Reading series: instant selectors, range selectors and subqueries."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rollbackd.model.labels import Labels
+from rollbackd.promql.errors import EvaluationError
+from rollbackd.promql.matchers import Selector
+from rollbackd.promql.operators import Context, Scalar, Vector
+from rollbackd.promql.series import Series, Window
+from rollbackd.promql.values import Element, drop_name
+
+#: More steps than this in one subquery are refused, as Prometheus refuses points of a graph.
+MAX_SUBQUERY_STEPS = 11_000
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """`offset` and `@`: which time is read instead of now."""
+
+    offset_ms: int = 0
+    #: A fixed time of `@`.
+    at_ms: int | None = None
+    #: `@ start()` or `@ end()`: the time of the whole expression.
+    at_origin: bool = False
+
+    def time(self, ctx: Context) -> int:
+        """The time to read at."""
+        if self.at_origin:
+            return ctx.origin_ms - self.offset_ms
+        base = ctx.now_ms if self.at_ms is None else self.at_ms
+        return base - self.offset_ms
+
+    @property
+    def reach_ms(self) -> int:
+        """How much further back it makes a selector look; 0 when it looks forward."""
+        return max(0, self.offset_ms)
+
+
+class InstantSelector:
+    """The newest sample of each series within the lookback."""
+
+    def __init__(self, selector: Selector, when: When) -> None:
+        self.selector = selector
+        self.when = when
+        self.one_name = bool(selector.name)
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """One element for each series that has a sample and is not stale."""
+        return [(series.labels, value) for series, _, value in self.samples(ctx)]
+
+    def samples(self, ctx: Context) -> Iterator[tuple[Series, int, float]]:
+        """(series, time of its sample, value)."""
+        time_ms = self.when.time(ctx)
+        for series in ctx.store.members(self.selector):
+            found = series.at(time_ms, ctx.since_ms)
+            if found is None:
+                continue
+            if series.held is None:
+                ctx.saw(found[0])
+            elif series.held.is_data:
+                ctx.saw(series.held.seen_ms)
+            yield series, found[0], found[1]
+
+
+class Timestamps:
+    """`timestamp(selector)`: the times of the samples themselves, in seconds."""
+
+    def __init__(self, operand: InstantSelector) -> None:
+        self.operand = operand
+        self.one_name = operand.one_name
+
+    def vector(self, ctx: Context) -> list[Element]:
+        """The times, without metric names."""
+        return [(series.bare, t / 1_000) for series, t, _ in self.operand.samples(ctx)]
+
+
+class RangeSelector:
+    """The samples of each series in a closed range; see series.LEFT_CLOSED."""
+
+    def __init__(self, selector: Selector, range_ms: int, when: When) -> None:
+        self.selector = selector
+        self.range_ms = range_ms
+        self.when = when
+        self.one_name = bool(selector.name)
+
+    def windows(self, ctx: Context) -> Iterator[Window]:
+        """One window for each series that has samples in the range."""
+        end = self.when.time(ctx)
+        start = end - self.range_ms
+        if ctx.since_ms is not None and ctx.since_ms > start:
+            start = ctx.since_ms
+        if start > end:
+            return
+        for series in ctx.store.members(self.selector):
+            window = series.window(start, end)
+            if window is None:
+                continue
+            if series.held is None:
+                ctx.saw(window.times[-1])
+            elif series.held.is_data:
+                ctx.saw(series.held.seen_ms)
+            yield window
+
+
+class Subquery:
+    """An instant expression evaluated at every step of a range.
+
+    Steps lie on multiples of the step since the epoch, whatever the evaluation time.
+    """
+
+    def __init__(self, operand: Vector | Scalar, range_ms: int, step_ms: int, when: When) -> None:
+        self.operand = operand
+        self.range_ms = range_ms
+        self.step_ms = step_ms
+        self.when = when
+        self.one_name = getattr(operand, "one_name", True)
+
+    def windows(self, ctx: Context) -> Iterator[Window]:
+        """One window for each label set that the expression gave at some step."""
+        end = self.when.time(ctx)
+        start = end - self.range_ms
+        if ctx.since_ms is not None and ctx.since_ms > start:
+            start = ctx.since_ms
+        rows: dict[Labels, tuple[list[int], list[float]]] = {}
+        # Prometheus 2 starts at the first step at or after the range's start.
+        for time_ms in range(-(-start // self.step_ms) * self.step_ms, end + 1, self.step_ms):
+            for labels, value in self._step(ctx, time_ms):
+                times, values = rows.setdefault(labels, ([], []))
+                times.append(time_ms)
+                values.append(value)
+        for labels in sorted(rows):
+            times, values = rows[labels]
+            yield Window(labels, drop_name(labels), times, values, start, end)
+
+    def _step(self, ctx: Context, time_ms: int) -> list[Element]:
+        inner = Context(ctx.store, time_ms, ctx.since_ms)
+        inner.origin_ms = ctx.origin_ms
+        if hasattr(self.operand, "vector"):
+            elements: list[Element] = self.operand.vector(inner)
+        else:
+            elements = [((), self.operand.scalar(inner))]
+        if inner.newest_ms is not None:
+            ctx.saw(inner.newest_ms)
+        return elements

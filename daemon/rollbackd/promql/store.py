@@ -1,0 +1,258 @@
+"""The series that somebody reads: admission, late samples, bounds, retention and expiry."""
+
+from bisect import insort
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rollbackd.model.events import Sample
+from rollbackd.model.labels import Labels
+from rollbackd.promql.matchers import Selector
+from rollbackd.promql.series import LOOKBACK_MS, Held, Readers, Series
+from rollbackd.promql.values import STALE, is_stale, metric_name
+
+_UNREAD_MEMORY = 50_000
+_FOREVER = 1 << 62
+
+
+class Refusal(StrEnum):
+    """Why a sample was not kept."""
+
+    #: It is older than the newest of its series by more than the lateness.
+    TOO_LATE = "too_late"
+    #: Its time lies further in the future than a clock may be wrong.
+    TOO_EARLY = "too_early"
+    #: The bound on series is reached; series that are known go on.
+    SERIES_LIMIT = "series_limit"
+    #: No rule and no exit target reads its series.
+    NOT_READ = "not_read"
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """What became of a batch. `newest_ms` is the newest time kept so far, over all batches."""
+
+    accepted: int
+    refused: dict[Refusal, int]
+    newest_ms: int | None
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A selector that is read, by whom, how far back, and the series it matches, sorted."""
+
+    selector: Selector
+    rules: set[int] = field(default_factory=set)
+    window_ms: int = 0
+    members: list[Series] = field(default_factory=list)
+
+
+class Store:
+    """Series by label set, with every selector's members kept up to date.
+
+    Register all selectors first; what matches none of them is refused, not stored.
+    """
+
+    def __init__(
+        self, *, lateness_ms: int, ahead_ms: int, max_series: int, retain_ms: int = 0
+    ) -> None:
+        self.lateness_ms = lateness_ms
+        self.ahead_ms = ahead_ms
+        self.max_series = max_series
+        self.retain_ms = retain_ms
+        #: Readers whose series changed since the last evaluation.
+        self.dirty: set[Readers] = set()
+        self.newest_ms: int | None = None
+        self._series: dict[Labels, Series] = {}
+        self._entries: dict[Selector, _Entry] = {}
+        self._by_name: dict[str, list[_Entry]] = {}
+        self._nameless: list[_Entry] = []
+        self._readers: dict[tuple[frozenset[int], int], Readers] = {}
+        self._unread: set[Labels] = set()
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+    @property
+    def longest_window_ms(self) -> int:
+        """The furthest that any selector looks back."""
+        return max((e.window_ms for e in self._entries.values()), default=0)
+
+    @property
+    def samples(self) -> int:
+        """How many samples are held."""
+        return sum(len(s.times) for s in self._series.values())
+
+    def register(self, selector: Selector, *, window_ms: int, rule: int | None = None) -> None:
+        """Keep what this selector matches for `window_ms`; `rule` becomes dirty when it changes."""
+        entry = self._entries.get(selector)
+        if entry is None:
+            entry = self._entries[selector] = _Entry(selector)
+            name = selector.name
+            (self._by_name.setdefault(name, []) if name else self._nameless).append(entry)
+        entry.window_ms = max(entry.window_ms, window_ms, self.retain_ms)
+        if rule is not None:
+            entry.rules.add(rule)
+
+    def members(self, selector: Selector) -> Sequence[Series]:
+        """The series that a selector matches, sorted by labels; found by a scan if not registered."""
+        entry = self._entries.get(selector)
+        if entry is not None:
+            return entry.members
+        found = [s for s in self._series.values() if selector.matches(s.labels)]
+        return sorted(found, key=_by_labels)
+
+    def ingest(self, samples: Iterable[Sample], now_ms: int) -> IngestResult:
+        """Take samples in any order of series. `now_ms` is the wall or the stream's time."""
+        refused: dict[Refusal, int] = {}
+        accepted = 0
+        known = self._series.get
+        dirty = self.dirty.add
+        too_early = now_ms + self.ahead_ms
+        newest_kept = -_FOREVER if self.newest_ms is None else self.newest_ms
+        for labels, value, time_ms in samples:
+            series = known(labels)
+            if series is None:
+                admitted = self._admit(labels)
+                if isinstance(admitted, Refusal):
+                    refused[admitted] = refused.get(admitted, 0) + 1
+                    continue
+                series = admitted
+            if time_ms > too_early:
+                refused[Refusal.TOO_EARLY] = refused.get(Refusal.TOO_EARLY, 0) + 1
+                continue
+            values = series.values
+            if time_ms >= series.newest:
+                # `not >=` also catches NaN on either side.
+                if values and not value >= values[-1]:
+                    series.dropped_at = time_ms
+                    if value != value and is_stale(value):  # noqa: PLR0124  # NaN
+                        series.has_stale = True
+                series.push_time(time_ms)
+                series.push_value(value)
+                series.newest = time_ms
+                if time_ms > newest_kept:
+                    newest_kept = time_ms
+                if len(values) >= series.trim_at:
+                    self._trim(series, now_ms)
+            elif time_ms >= series.newest - self.lateness_ms:
+                series.insert(time_ms, value)
+            else:
+                refused[Refusal.TOO_LATE] = refused.get(Refusal.TOO_LATE, 0) + 1
+                continue
+            accepted += 1
+            dirty(series.readers)
+        self.newest_ms = newest_kept if newest_kept > -_FOREVER else None
+        return IngestResult(accepted, refused, self.newest_ms)
+
+    def write(self, labels: Labels, value: float, time_ms: int) -> bool:
+        """Append what a rule made; False when nobody reads it.
+
+        Readers become dirty only when the value changed: a rule that says the same again wakes
+        nobody. A time before the newest one is dropped.
+        """
+        series = self._series.get(labels) or self._admit(labels)
+        if isinstance(series, Refusal):
+            return False
+        if time_ms < series.newest:
+            return False
+        before = series.at(time_ms, None)
+        if series.times and series.newest == time_ms:
+            series.values[-1] = value
+        else:
+            series.push_time(time_ms)
+            series.push_value(value)
+        series.dropped_at = series.newest = time_ms
+        if value != value and is_stale(value):  # noqa: PLR0124  # NaN
+            series.has_stale = True
+        if before is None or before[1] != value:
+            self.dirty.add(series.readers)
+        if len(series.values) >= series.trim_at:
+            self._trim(series, time_ms)
+        return True
+
+    def end(self, labels: Labels, time_ms: int) -> None:
+        """Mark a series that a rule made as stale; readers become dirty."""
+        series = self._series.get(labels)
+        if series is not None and series.at(time_ms, None) is not None:
+            self.write(labels, STALE, time_ms)
+
+    def held(self, labels: Labels, *, is_data: bool) -> Held | None:
+        """The intervals of a series, made when it is read and missing; its readers become dirty."""
+        series = self._series.get(labels) or self._admit(labels)
+        if isinstance(series, Refusal):
+            return None
+        if series.held is None:
+            series.held = Held(is_data=is_data)
+        self.dirty.add(series.readers)
+        return series.held
+
+    def expire(self, now_ms: int) -> int:
+        """Forget series that no window reaches any more; returns how many."""
+        gone = [s for s in self._series.values() if self._is_idle(s, now_ms)]
+        if not gone:
+            return 0
+        for series in gone:
+            del self._series[series.labels]
+        dropped = set(map(id, gone))
+        for entry in self._entries.values():
+            if any(id(s) in dropped for s in entry.members):
+                entry.members = [s for s in entry.members if id(s) not in dropped]
+        return len(gone)
+
+    def take_over(self, old: "Store") -> None:
+        """Adopt the samples of every series that is read here too. `old` is of no use afterwards."""
+        for labels, series in old._series.items():
+            mine = self._admit(labels)
+            if isinstance(mine, Refusal):
+                continue
+            mine.times, mine.values = series.times, series.values
+            mine.push_time, mine.push_value = mine.times.append, mine.values.append
+            mine.newest, mine.dropped_at = series.newest, series.dropped_at
+            mine.has_stale, mine.trim_at = series.has_stale, series.trim_at
+            mine.held = series.held
+            self.dirty.add(mine.readers)
+        self.newest_ms = old.newest_ms
+
+    def _is_idle(self, series: Series, now_ms: int) -> bool:
+        reach = now_ms - series.readers.window_ms - self.lateness_ms
+        held = series.held
+        if held is not None:
+            held.intervals = [i for i in held.intervals if i[1] >= reach]
+            if held.intervals:
+                return False
+        return series.newest < reach
+
+    def _trim(self, series: Series, now_ms: int) -> None:
+        # The older of the two times: neither a replay nor a wrong clock may empty a window.
+        at = min(now_ms, series.newest)
+        series.trim(at - series.readers.window_ms - self.lateness_ms)
+
+    def _admit(self, labels: Labels) -> Series | Refusal:
+        if labels in self._unread:
+            return Refusal.NOT_READ
+        name = metric_name(labels)
+        entries = [
+            e for e in (*self._by_name.get(name, ()), *self._nameless) if e.selector.matches(labels)
+        ]
+        if not entries:
+            if len(self._unread) >= _UNREAD_MEMORY:
+                self._unread.clear()
+            self._unread.add(labels)
+            return Refusal.NOT_READ
+        if len(self._series) >= self.max_series:
+            return Refusal.SERIES_LIMIT
+        series = self._series[labels] = Series(labels, self._readers_of(entries))
+        for entry in entries:
+            insort(entry.members, series, key=_by_labels)
+        return series
+
+    def _readers_of(self, entries: list[_Entry]) -> Readers:
+        rules = frozenset(rule for entry in entries for rule in entry.rules)
+        window_ms = max(LOOKBACK_MS, *(entry.window_ms for entry in entries))
+        key = (rules, window_ms)
+        return self._readers.setdefault(key, Readers(rules, window_ms))
+
+
+def _by_labels(series: Series) -> Labels:
+    return series.labels

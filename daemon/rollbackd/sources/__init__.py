@@ -1,0 +1,1 @@
+"""Where events come from: Kafka and recorded files. Webhooks arrive through `http`."""

@@ -1,0 +1,84 @@
+"""What we use of aiokafka, with types: the library has none."""
+# ruff: noqa: D102  # the methods are aiokafka's, and so is their documentation
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+
+
+class Record(Protocol):
+    """One record; a tombstone has no value."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class OffsetAndTimestamp(Protocol):
+    """The first record at or after a time."""
+
+    offset: int
+
+
+class Consumer(Protocol):
+    """A member of a consumer group. Every call may raise KafkaError."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def subscribe(self, topics: Sequence[str], *, listener: ConsumerRebalanceListener) -> None: ...
+    def assignment(self) -> frozenset[TopicPartition]: ...
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int
+    ) -> dict[TopicPartition, list[Record]]: ...
+    def seek(self, partition: TopicPartition, offset: int) -> None: ...
+    async def position(self, partition: TopicPartition) -> int: ...
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None: ...
+    async def committed(self, partition: TopicPartition) -> int | None: ...
+    def highwater(self, partition: TopicPartition) -> int | None: ...
+    def last_stable_offset(self, partition: TopicPartition) -> int | None: ...
+    def last_poll_timestamp(self, partition: TopicPartition) -> int | None: ...
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]: ...
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]: ...
+    async def offsets_for_times(
+        self, timestamps: dict[TopicPartition, int]
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]: ...
+    async def topics(self) -> set[str]: ...
+
+
+class Producer(Protocol):
+    """Every call may raise KafkaError."""
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    async def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+    ) -> "Sent": ...
+
+
+class Sent(Protocol):
+    """Awaited, it returns when the broker has acknowledged."""
+
+    def __await__(self) -> Any: ...
+
+
+def consumer(**options: Any) -> Consumer:
+    """A new consumer."""
+    return cast("Consumer", cast("Any", AIOKafkaConsumer)(**options))
+
+
+def producer(**options: Any) -> Producer:
+    """A new producer."""
+    return cast("Producer", cast("Any", AIOKafkaProducer)(**options))

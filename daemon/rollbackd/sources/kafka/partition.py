@@ -1,0 +1,228 @@
+"""One assigned partition: its queue, and the worker that decodes, feeds and advances."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from aiokafka import TopicPartition
+
+from rollbackd.clock import Clock
+from rollbackd.errors import PermanentError, TemporaryError
+from rollbackd.events.collecting import Collector
+from rollbackd.events.record import decode_record_into
+from rollbackd.model.events import Batch, Rejected
+from rollbackd.ports import Sink
+from rollbackd.sources.kafka.dead_letters import DeadLetterTopic, Poison
+from rollbackd.sources.kafka.driver import Record
+from rollbackd.sources.kafka.start import Progress, Start
+from rollbackd.telemetry import Telemetry
+
+LIVE: Final = "kafka"
+REFILL: Final = "kafka-refill"
+
+#: Batches that wait for the worker: one in hand and one ready.
+_QUEUED_BATCHES: Final = 2
+#: Attempts at a batch that ends in an unexpected error before its records are tried one by one.
+_ATTEMPTS: Final = 3
+_LONGEST_DELAY_MS: Final = 30_000
+_LETTER_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where a worker's results go."""
+
+    sink: Sink
+    dead_letters: DeadLetterTopic
+    telemetry: Telemetry
+    clock: Clock
+
+
+class Partition:
+    """From its assignment to its revocation; the object itself is the generation token.
+
+    Only the partition that the session holds at the moment is given records, and one that was told
+    to stop begins no new batch.
+    """
+
+    def __init__(
+        self,
+        tp: TopicPartition,
+        outlets: Outlets,
+        progress: Progress,
+        *,
+        format: str,  # noqa: A002  # the name of the setting
+        on_progress: Callable[[], None],
+    ) -> None:
+        self.tp = tp
+        self.progress = progress
+        #: The sink was full: the batch in hand is offered to it again and again.
+        self.held = False
+        self._outlets = outlets
+        self._format = format
+        self._on_progress = on_progress
+        self._queue: asyncio.Queue[Sequence[Record]] = asyncio.Queue(_QUEUED_BATCHES)
+        self._live_from = 0
+        self._next_offset = 0
+        self._worker: asyncio.Task[None] | None = None
+        self._busy = False
+        self._stopping = asyncio.Event()
+
+    @property
+    def started(self) -> bool:
+        """Whether it is known where to begin."""
+        return self._worker is not None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another batch can be offered."""
+        return not self._queue.full()
+
+    @property
+    def to_commit(self) -> int | None:
+        """The offset to commit when it differs from the broker's."""
+        if self.progress.handled is None or not self.started:
+            return None
+        offset = max(self.progress.handled, self._live_from)
+        return offset if offset != self.progress.committed else None
+
+    def begin(self, start: Start) -> None:
+        """Start the worker; the consumer has been told to read from `start.position`."""
+        self._live_from = start.live_from
+        self._next_offset = start.position
+        if self.progress.handled != start.position:
+            self.progress.failures = 0
+        self.progress.handled = start.position
+        self._worker = asyncio.create_task(self._work(), name=f"kafka {self.tp}")
+        self._on_progress()
+
+    def offer(self, records: Sequence[Record]) -> None:
+        """Queue a batch; there must be room."""
+        if records[0].offset < self._next_offset:
+            # The log was cut or made anew: nothing in it is behind us.
+            self._live_from = 0
+        self._next_offset = records[-1].offset + 1
+        self._queue.put_nowait(records)
+
+    def check(self) -> None:
+        """Raise what the worker has died of."""
+        if self._worker is not None and self._worker.done() and not self._stopping.is_set():
+            self._worker.result()
+
+    async def stop(self, *, within_seconds: float) -> None:
+        """Begin no new batch, and let the one in hand end. Idempotent; never raises.
+
+        A batch that takes longer is cancelled: whether the sink has it is then unknown, and the
+        next owner feeds it again.
+        """
+        self._stopping.set()
+        if self._worker is not None:
+            if self._busy:
+                await asyncio.wait({self._worker}, timeout=within_seconds)
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._busy = False
+            records = await self._queue.get()
+            self._busy = True
+            for part, source in self._by_source(records):
+                if not await self._handle(part, source):
+                    return
+                self.progress.handled = part[-1].offset + 1
+                self.progress.failures = 0
+                self._on_progress()
+
+    def _by_source(self, records: Sequence[Record]) -> list[tuple[Sequence[Record], str]]:
+        if records[0].offset >= self._live_from:
+            return [(records, LIVE)]
+        refill = [r for r in records if r.offset < self._live_from]
+        live = records[len(refill) :]
+        return [(refill, REFILL), (live, LIVE)] if live else [(refill, REFILL)]
+
+    async def _handle(self, records: Sequence[Record], source: str) -> bool:
+        """Feed the sink and bury what cannot be used; False when told to stop before the end."""
+        telemetry = self._outlets.telemetry
+        telemetry.events_received.labels(source).inc(len(records))
+        batch, poison = self._decode(records, source)
+        # Letters first: if we are told to stop in between, a letter comes twice and no sample does.
+        # What was refused in the past is in the dead letters already.
+        if source == LIVE and not await self._bury(poison):
+            return False
+        try:
+            return await self._ingest(batch, source)
+        except Exception as error:
+            self.progress.failures += 1
+            if self.progress.failures < _ATTEMPTS and not isinstance(error, PermanentError):
+                raise
+        lost = await self._one_by_one(records, source)
+        return lost is not None and (source == REFILL or await self._bury(lost))
+
+    def _decode(self, records: Sequence[Record], source: str) -> tuple[Batch, list[Poison]]:
+        now_ms = self._outlets.clock.now()
+        into = Collector()
+        poison: list[Poison] = []
+        for record in records:
+            if record.value is None:
+                self._outlets.telemetry.samples_refused.labels("tombstone").inc()
+                continue
+            try:
+                decode_record_into(
+                    record.value, into, format=self._format, headers=record.headers, now_ms=now_ms
+                )
+            except Rejected as rejected:
+                poison.append(Poison(record, str(rejected)))
+        if source == LIVE:
+            self._outlets.telemetry.truncated_alerts.inc(into.truncated)
+            self._outlets.telemetry.decode_failures.labels(LIVE).inc(len(poison))
+            if into.samples:
+                newest = max(sample.time_ms for sample in into.samples)
+                self._outlets.telemetry.event_lag.labels(LIVE).set((now_ms - newest) / 1_000)
+        return into.batch(), poison
+
+    async def _ingest(self, batch: Batch, source: str) -> bool:
+        if not (batch.samples or batch.alerts or batch.pins or batch.known_good):
+            return True
+        return await self._persist(partial(self._outlets.sink.ingest, batch, source=source))
+
+    async def _one_by_one(self, records: Sequence[Record], source: str) -> list[Poison] | None:
+        """Find the records that the sink fails at; None when told to stop."""
+        lost: list[Poison] = []
+        for record in records:
+            batch, _ = self._decode([record], REFILL)
+            try:
+                if not await self._ingest(batch, source):
+                    return None
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is this record's end
+                lost.append(Poison(record, f"the engine failed: {type(error).__name__}: {error}"))
+        return lost
+
+    async def _bury(self, poison: list[Poison]) -> bool:
+        """Each poison record to the dead-letter topic, or to the sink when it does not get there."""
+        for letter in await self._outlets.dead_letters.send(poison):
+            body = (letter.record.value or b"")[:_LETTER_BYTES]
+            reason = f"{letter.origin}: {letter.reason}"
+            if not await self._persist(partial(self._outlets.sink.bury, LIVE, body, reason)):
+                return False
+        self._outlets.telemetry.dead_letters.labels(LIVE).inc(len(poison))
+        return True
+
+    async def _persist(self, act: Callable[[], Awaitable[None]]) -> bool:
+        """Act until the sink takes it; False when told to stop while it is full."""
+        while not self._stopping.is_set():
+            try:
+                await act()
+            except TemporaryError as full:
+                self.held = True
+                delay = min(full.delay_ms, _LONGEST_DELAY_MS) / 1_000
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), delay)
+            else:
+                self.held = False
+                return True
+        self.held = False
+        return False

@@ -1,0 +1,240 @@
+"""The life of one consumer: join, poll, hand out, leave."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError
+
+from rollbackd.settings import KafkaSettings
+from rollbackd.sources.kafka.commits import Committer
+from rollbackd.sources.kafka.connection import new_consumer, topic_names
+from rollbackd.sources.kafka.driver import Consumer, Record
+from rollbackd.sources.kafka.partition import Outlets, Partition
+from rollbackd.sources.kafka.start import Log, Progress, read_logs, starting_point
+from rollbackd.sources.kafka.watchdog import Watchdog
+
+_log = logging.getLogger(__name__)
+
+_START_SECONDS: Final = 20.0
+_STOP_SECONDS: Final = 8.0
+_DRAIN_SECONDS: Final = 3.0
+_LOOK_SECONDS: Final = 1.0
+_POLL_MS: Final = 200
+#: While a partition that is not asked for may have room any moment.
+_SHORT_POLL_MS: Final = 5
+#: Asking for a partition that nobody has: a poll that takes nothing. aiokafka counts it as a poll,
+#: and leaves what it has fetched for the partitions in its buffers (`pause` would discard it).
+_NOBODY: Final = TopicPartition("", 0)
+
+
+class Session(ConsumerRebalanceListener):
+    """Runs one consumer until it fails; whatever is wrong with it, the next session is new.
+
+    A poll in flight is never cancelled while the consumer lives: aiokafka would then no longer
+    notice that a member is idle.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        outlets: Outlets,
+        progress: dict[TopicPartition, Progress],
+        *,
+        refill_ms: int,
+    ) -> None:
+        self._settings = settings
+        self._outlets = outlets
+        self._progress = progress
+        self._refill_ms = refill_ms
+        self._formats = {topic.name: topic.format for topic in settings.topics}
+        self._partitions: dict[TopicPartition, Partition] = {}
+        self._planning: asyncio.Task[dict[TopicPartition, Log]] | None = None
+        self._question: asyncio.Task[object] | None = None
+        self._failure: Exception | None = None
+        self._looked = 0.0
+        self.watchdog = Watchdog(settings, outlets.clock)
+        #: Whether the brokers were reached.
+        self.connected = False
+        self.leaving: set[asyncio.Task[object]] = set()
+
+    async def run(self) -> None:
+        """Consume until cancelled. Raises KafkaError, StalledError or what a worker has died of."""
+        consumer = self._consumer = new_consumer(self._settings)
+        committer = self._committer = Committer(consumer, self._partitions.values)
+        committing: asyncio.Task[None] | None = None
+        try:
+            await self._start(consumer)
+            committing = asyncio.create_task(committer.run(), name="kafka commits")
+            while True:
+                self._take_plan()
+                for tp, records in (await self._poll()).items():
+                    partition = self._partitions.get(tp)
+                    if partition is not None and partition.started and partition.has_room:
+                        partition.offer(records)
+                self._check(committing)
+        finally:
+            await self._end(consumer, committing)
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Finish what is in hand and commit it, while the generation still is ours."""
+        del revoked  # always all of them: aiokafka rebalances eagerly
+        try:
+            await self._release()
+        except Exception as error:  # noqa: BLE001  # aiokafka would only log it
+            self._failure = error
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Find out where to begin; records are refused until that is known."""
+        telemetry = self._outlets.telemetry
+        telemetry.kafka_rebalances.inc()
+        self.watchdog.assigned()
+        for tp in assigned:
+            self._partitions[tp] = Partition(
+                tp,
+                self._outlets,
+                self._progress.setdefault(tp, Progress()),
+                format=self._formats.get(tp.topic, "auto"),
+                on_progress=self._committer.wake,
+            )
+        _log.info("partitions assigned", extra={"partitions": sorted(map(_name, self._partitions))})
+        self._planning = asyncio.create_task(self._read_logs(), name="kafka offsets")
+
+    async def _start(self, consumer: Consumer) -> None:
+        starting = asyncio.create_task(consumer.start(), name="kafka start")
+        try:
+            await asyncio.wait({starting}, timeout=_START_SECONDS)
+            if not starting.done():
+                raise KafkaConnectionError(f"no answer within {_START_SECONDS:.0f} s")
+            starting.result()
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+        self.connected = True
+        consumer.subscribe(topic_names(self._settings), listener=self)
+        self.watchdog.assigned()
+
+    async def _read_logs(self) -> dict[TopicPartition, Log]:
+        since = self._outlets.clock.now() - self._refill_ms if self._refill_ms else None
+        return await read_logs(self._consumer, self._partitions, since_ms=since)
+
+    def _take_plan(self) -> None:
+        """Seek between two polls only: one in flight could bring records from before the seek."""
+        if self._planning is None or not self._planning.done():
+            return
+        planning, self._planning = self._planning, None
+        if planning.cancelled():
+            return
+        for tp, log in planning.result().items():
+            partition = self._partitions.get(tp)
+            if partition is None:
+                continue
+            start = starting_point(
+                log, partition.progress, offset_reset=self._settings.offset_reset
+            )
+            try:
+                self._consumer.seek(tp, start.position)
+            except IllegalStateError:
+                continue  # revoked meanwhile
+            partition.progress.committed = log.committed
+            partition.begin(start)
+            if log.committed is not None and start.live_from > log.end:
+                _log.warning("offset is out of range", extra={"partition": _name(tp)})
+
+    async def _poll(self) -> dict[TopicPartition, list[Record]]:
+        started = [p for p in self._partitions.values() if p.started]
+        asked = [p.tp for p in started if p.has_room]
+        hurry = self._planning is not None or any(not p.has_room and not p.held for p in started)
+        poll = asyncio.create_task(
+            self._consumer.getmany(
+                *(asked or (_NOBODY,)), timeout_ms=_SHORT_POLL_MS if hurry else _POLL_MS
+            ),
+            name="kafka poll",
+        )
+        try:
+            while not poll.done():
+                await asyncio.wait({poll}, timeout=_LOOK_SECONDS)
+                await self._look(asked)
+        finally:
+            if not poll.done():
+                poll.cancel()
+                await asyncio.gather(poll, return_exceptions=True)
+        self.watchdog.polled()
+        return poll.result()
+
+    async def _look(self, asked: list[TopicPartition]) -> None:
+        now = self._outlets.clock.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        await self._ask()
+        await self.watchdog.look(self._consumer, asked)
+        self._report()
+
+    async def _ask(self) -> None:
+        """Without partitions to fetch from, only a question tells whether a broker is there."""
+        if self._question is not None and self._question.done():
+            if self._question.exception() is None:
+                self.watchdog.answered()
+            self._question = None
+        if self._question is None and self.watchdog.question_due:
+            self._question = asyncio.create_task(self._consumer.topics(), name="kafka question")
+
+    def _report(self) -> None:
+        telemetry = self._outlets.telemetry
+        telemetry.kafka_up.set(self.watchdog.in_contact)
+        if self.watchdog.in_contact:
+            telemetry.kafka_last_poll.set(self._outlets.clock.now() / 1_000)
+        for tp, partition in self._partitions.items():
+            handled = partition.progress.handled
+            if partition.started and handled is not None and self._is_assigned(tp):
+                end = self._consumer.highwater(tp)
+                if end is not None:
+                    telemetry.kafka_lag.labels(tp.topic, tp.partition).set(max(0, end - handled))
+
+    def _is_assigned(self, tp: TopicPartition) -> bool:
+        return tp in self._consumer.assignment()
+
+    def _check(self, committing: asyncio.Task[None]) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if committing.done():
+            committing.result()
+        for partition in self._partitions.values():
+            partition.check()
+
+    async def _release(self) -> None:
+        if self._planning is not None:
+            self._planning.cancel()
+            await asyncio.gather(self._planning, return_exceptions=True)
+            self._planning = None
+        partitions = list(self._partitions.values())
+        await asyncio.gather(*(p.stop(within_seconds=_DRAIN_SECONDS) for p in partitions))
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self._committer.commit()
+        except (KafkaError, TimeoutError):
+            _log.warning("offsets were not committed; their records come again")
+        for tp in self._partitions:
+            self._outlets.telemetry.kafka_lag.remove(tp.topic, tp.partition)
+        self._partitions.clear()
+
+    async def _end(self, consumer: Consumer, committing: asyncio.Task[None] | None) -> None:
+        await self._release()
+        tasks = [t for t in (committing, self._question) if t is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        stopping = asyncio.create_task(consumer.stop(), name="kafka stop")
+        await asyncio.wait({stopping}, timeout=_STOP_SECONDS)
+        if stopping.done():
+            stopping.exception()
+        else:
+            # It waits for a broker that does not answer; the next consumer does not wait for it.
+            self.leaving.add(stopping)
+
+
+def _name(tp: TopicPartition) -> str:
+    return f"{tp.topic}[{tp.partition}]"

@@ -1,0 +1,101 @@
+"""Notices a consumer that has silently stopped (aiokafka#1037, #1154, #625)."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
+
+from rollbackd.clock import Clock
+from rollbackd.settings import KafkaSettings
+from rollbackd.sources.kafka.driver import Consumer
+
+
+class StalledError(Exception):
+    """The consumer has made no progress for too long; only a new one helps."""
+
+
+class Watchdog:
+    """Looks for three things: polls return, the broker answers, and lag shrinks.
+
+    aiokafka returns empty polls while no broker answers, so that a poll alone proves nothing: the
+    proof is a fetch response, or for a member without partitions the answer to a question.
+    """
+
+    #: Without an answer for this part of the stall time the source says that it is down.
+    DOWN_AFTER: Final = 1 / 3
+
+    def __init__(self, settings: KafkaSettings, clock: Clock) -> None:
+        self._clock = clock
+        self._stall = settings.stall_ms / 1_000
+        # A poll waits for a rebalance, and that may wait for a dead member's session to end.
+        self._longest_poll = self._stall + settings.session_timeout_ms / 1_000
+        self._polled = self._contact = clock.monotonic()
+        self._responses: dict[TopicPartition, int | None] = {}
+        self._positions: dict[TopicPartition, tuple[int, float]] = {}
+
+    @property
+    def in_contact(self) -> bool:
+        """Whether the broker has answered lately."""
+        return self._clock.monotonic() - self._contact < self._stall * self.DOWN_AFTER
+
+    @property
+    def question_due(self) -> bool:
+        """Whether no answer has come for so long that we should ask."""
+        return self._clock.monotonic() - self._contact > self._stall * self.DOWN_AFTER / 2
+
+    def polled(self) -> None:
+        """A poll has returned."""
+        self._polled = self._clock.monotonic()
+
+    def answered(self) -> None:
+        """The broker has answered."""
+        self._contact = self._clock.monotonic()
+
+    def assigned(self) -> None:
+        """The group has been joined: every partition has its full time again."""
+        self._responses.clear()
+        self._positions.clear()
+        self.polled()
+        self.answered()
+
+    async def look(self, consumer: Consumer, asked: Iterable[TopicPartition]) -> None:
+        """Take note of what the consumer did for the partitions that it is asked for.
+
+        Raises StalledError.
+        """
+        now = self._clock.monotonic()
+        if now - self._polled > self._longest_poll:
+            raise StalledError("a poll has not returned")
+        if now - self._polled > 1:
+            return  # rejoining: nothing is fetched, and `position` would wait
+        positions: dict[TopicPartition, tuple[int, float]] = {}
+        for tp in asked:
+            try:
+                await self._look_at(consumer, tp, positions)
+            except (IllegalStateError, AssertionError):
+                continue  # revoked meanwhile
+        self._positions = positions
+        if now - self._contact > self._stall:
+            raise StalledError("no broker answers")
+
+    async def _look_at(
+        self,
+        consumer: Consumer,
+        tp: TopicPartition,
+        positions: dict[TopicPartition, tuple[int, float]],
+    ) -> None:
+        now = self._clock.monotonic()
+        response = consumer.last_poll_timestamp(tp)
+        if response is None:
+            return  # nothing fetched yet; without any answer the contact ends
+        if response != self._responses.get(tp):
+            self._responses[tp] = response
+            self._contact = now
+        position = await consumer.position(tp)
+        ends = [consumer.highwater(tp), consumer.last_stable_offset(tp)]
+        end = min((e for e in ends if e is not None and e >= 0), default=position)
+        before, since = self._positions.get(tp, (-1, now))
+        positions[tp] = (position, since if position == before and end > position else now)
+        if now - positions[tp][1] > self._stall:
+            raise StalledError(f"{tp.topic}[{tp.partition}] stands at {position}, its end is {end}")

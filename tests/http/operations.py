@@ -1,0 +1,110 @@
+"""A daemon that records what the HTTP API asks of it, and fails or hangs on request."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from rollbackd.model.controls import Control, ControlValue, kind_of
+from rollbackd.model.decisions import Reason
+from rollbackd.model.events import Alert, Batch
+from rollbackd.model.incidents import Incident, JournalRecord, State
+from rollbackd.model.labels import Scope
+from rollbackd.model.policy import BranchPolicy
+from rollbackd.ports import IncidentDetail, Pause
+
+
+def incident(incident_id: str = "inc-1", *, scope: Scope | None = None, by: str = "") -> Incident:
+    return Incident(
+        id=incident_id,
+        scope=scope or Scope("rag", "eu-1"),
+        branch="quality_regression",
+        state=State.DETECTED,
+        reason=Reason.PULLED_BY_OPERATOR,
+        version=1,
+        epoch=7,
+        policy=BranchPolicy(branch="quality_regression", priority=2),
+        opened_at_ms=1_700_000_000_000,
+        entered_at_ms=1_700_000_000_000,
+        pulled_by=by,
+    )
+
+
+class FakeOperations:
+    """`calls` is what was asked; `failure` is raised by every call; `hang` never answers."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.failure: Exception | None = None
+        self.hang = False
+        self.reasons: list[str] = []
+        self.known: dict[str, Incident] = {"inc-1": incident()}
+        self.switches: dict[str, Control] = {}
+
+    async def _asked(self, *call: Any) -> None:
+        self.calls.append(call)
+        if self.hang:
+            await asyncio.Event().wait()
+        if self.failure is not None:
+            raise self.failure
+
+    async def accept_alerts(self, alerts: Sequence[Alert]) -> int:
+        await self._asked("accept_alerts", list(alerts))
+        return len(alerts)
+
+    async def ingest(self, batch: Batch, *, source: str) -> None:
+        await self._asked("ingest", batch, source)
+
+    async def bury(self, source: str, body: bytes, reason: str) -> None:
+        await self._asked("bury", source, body, reason)
+
+    def status(self) -> dict[str, object]:
+        return {"version": "0.1.0", "paused": False}
+
+    def not_ready(self) -> list[str]:
+        return self.reasons
+
+    async def reload(self) -> None:
+        await self._asked("reload")
+
+    async def set_pause(self, pause: Pause | None) -> None:
+        await self._asked("set_pause", pause)
+
+    async def pull(self, branch: str, scope: Scope, *, reason: str, by: str) -> Incident:
+        await self._asked("pull", branch, scope, reason, by)
+        return incident("inc-2", scope=scope, by=by)
+
+    async def decide(self, incident_id: str, decision: str, *, by: str) -> Incident:
+        await self._asked("decide", incident_id, decision, by)
+        return self.known[incident_id]
+
+    async def incidents(self, *, open_only: bool, limit: int) -> list[Incident]:
+        await self._asked("incidents", open_only, limit)
+        return list(self.known.values())
+
+    async def incident(self, incident_id: str) -> IncidentDetail | None:
+        await self._asked("incident", incident_id)
+        found = self.known.get(incident_id)
+        if found is None:
+            return None
+        record = JournalRecord(
+            incident_id=incident_id,
+            sequence=1,
+            at_ms=found.opened_at_ms,
+            kind="Pulled",
+            from_state=None,
+            to_state=State.DETECTED,
+            reason=Reason.PULLED_BY_OPERATOR,
+        )
+        return IncidentDetail(incident=found, journal=[record], report_path="/reports/inc-1.md")
+
+    async def controls(self, scope: Scope) -> dict[str, Control]:
+        await self._asked("controls", scope)
+        return self.switches
+
+    async def set_intent(self, scope: Scope, name: str, value: ControlValue) -> Control:
+        await self._asked("set_intent", scope, name, value)
+        kind_of(name)
+        return Control(name=name, intent=value, version=3)
+
+    def names(self) -> list[str]:
+        return [call[0] for call in self.calls]

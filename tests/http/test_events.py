@@ -1,0 +1,97 @@
+import json
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from rollbackd.errors import TemporaryError
+from rollbackd.http.events import MAX_NAMED
+from rollbackd.telemetry import Telemetry
+from tests.http.operations import FakeOperations
+
+PATH = "/api/v1/events"
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    plain = {"event": "answer.served", "service": "rag", "arm": "canary"}
+    return {**plain, "values": {"delta_s": 0.3}, **fields}
+
+
+def as_lines(*items: Any) -> bytes:
+    return b"\n".join(json.dumps(item).encode() for item in items)
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        (json.dumps(event()).encode(), 1),
+        (json.dumps([event(), event(), event()]).encode(), 3),
+        (as_lines(event(), event()), 2),
+        (json.dumps(event(), indent=2).encode(), 1),
+        (b"[]", 0),
+    ],
+)
+async def test_one_object_an_array_and_lines_are_taken_as_one_batch(
+    client: ClientSession, operations: FakeOperations, body: bytes, count: int
+) -> None:
+    async with client.post(PATH, data=body) as response:
+        assert response.status == 200
+        assert await response.json() == {"accepted": count, "rejected": []}
+    assert operations.names() == ["ingest"] * bool(count)
+    if count:
+        _, batch, source = operations.calls[0]
+        assert len(batch.samples) == count
+        assert source == "http"
+
+
+@pytest.mark.parametrize("array", [True, False])
+async def test_bad_items_are_buried_and_named_and_good_ones_are_taken(
+    client: ClientSession, operations: FakeOperations, telemetry: Telemetry, array: bool
+) -> None:
+    items = [event(), {"nothing": 1}, event(), event(values={"x": "y"})]
+    body = json.dumps(items).encode() if array else as_lines(*items)
+    async with client.post(PATH, data=body) as response:
+        assert response.status == 400
+        answer = await response.json()
+    assert answer["accepted"] == 2
+    assert answer["rejected_total"] == 2
+    assert [item["index"] for item in answer["rejected"]] == [1, 3]
+    assert operations.names() == ["bury", "bury", "ingest"]
+    assert json.loads(operations.calls[0][2]) == {"nothing": 1}
+    assert json.loads(operations.calls[1][2]) == items[3]
+    assert len(operations.calls[2][1].samples) == 2
+    failures = telemetry.registry.get_sample_value(
+        "rollbackd_decode_failures_total", {"source": "http"}
+    )
+    assert failures == 2
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", b"[1,", b"\xff", b"[" * 9000, b'{"a":NaN}'])
+async def test_a_body_that_is_no_json_is_buried_whole(
+    client: ClientSession, operations: FakeOperations, body: bytes
+) -> None:
+    async with client.post(PATH, data=body) as response:
+        assert response.status == 400
+        assert (await response.json())["accepted"] == 0
+    assert operations.calls[0][:3] == ("bury", "http", body)
+
+
+async def test_many_bad_items_are_named_up_to_a_bound(
+    client: ClientSession, operations: FakeOperations
+) -> None:
+    async with client.post(PATH, json=[{}] * (MAX_NAMED + 50)) as response:
+        assert response.status == 400
+        answer = await response.json()
+    assert len(answer["rejected"]) == MAX_NAMED
+    assert answer["rejected_total"] == MAX_NAMED + 50
+    assert operations.names() == ["bury"] * (MAX_NAMED + 1)
+    assert operations.calls[-1][3] == "50 more events of this body are bad"
+
+
+async def test_a_full_engine_is_503_and_not_a_promise(
+    client: ClientSession, operations: FakeOperations
+) -> None:
+    operations.failure = TemporaryError("the engine is full")
+    async with client.post(PATH, json=event()) as response:
+        assert response.status == 503
+        assert "Retry-After" in response.headers
