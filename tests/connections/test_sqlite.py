@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -35,10 +36,11 @@ asyncio.run(main())
 
 #: Opens a database as somebody who may not write it, and prints the refusal.
 _READER = """
-import asyncio, sys
+import asyncio, os, sys
 from rollbackd.connections.sqlite import Database
 from rollbackd.errors import PermanentError
 
+os.seteuid(65534)
 try:
     asyncio.run(Database.open(sys.argv[1]))
 except PermanentError as error:
@@ -46,7 +48,7 @@ except PermanentError as error:
 """
 
 
-async def child(code: str, *arguments: str, user: int | None = None) -> asyncio.subprocess.Process:
+async def child(code: str, *arguments: str) -> asyncio.subprocess.Process:
     """A Python process with this project on its path."""
     root = Path(__file__).parents[2]
     return await asyncio.create_subprocess_exec(
@@ -56,7 +58,6 @@ async def child(code: str, *arguments: str, user: int | None = None) -> asyncio.
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         env={"PYTHONPATH": f"{root / 'daemon'}:{root}", "PYTHONDONTWRITEBYTECODE": "1"},
-        user=user,
     )
 
 
@@ -213,16 +214,16 @@ async def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not write")
-async def test_a_read_only_file_is_refused(tmp_path: Path) -> None:
+async def test_a_read_only_file_is_refused() -> None:
     """At once, and with the reason."""
-    path = Path("/tmp") / f"rollbackd-{os.getpid()}.db"
-    await fill(path)
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        # pytest's own folder is closed to others
+        path = Path(folder, "r.db")
+        await fill(path)
         path.chmod(0o444)
-        process = await child(_READER, str(path), user=65_534)
+        path.parent.chmod(0o755)
+        process = await child(_READER, str(path))
         output, _ = await process.communicate()
-    finally:
-        path.unlink()
     assert b"cannot be opened for writing: Permission denied" in output
 
 

@@ -61,9 +61,7 @@ class Model:
 
     def _put(self, name: str, **changes: Any) -> Control:
         before = self.read(name)
-        self.controls[name] = msgspec.structs.replace(
-            before, version=before.version + 1, **changes
-        )
+        self.controls[name] = msgspec.structs.replace(before, version=before.version + 1, **changes)
         return self.read(name)
 
 

@@ -66,7 +66,7 @@ class RedisConnection:
         self._admitted = False
         self._closed = False
         self._users = 0
-        self._scripts: dict[str, str] = {}
+        self._scripts: dict[str, None] = {}
         retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.2), 2)
         self._reader = _client(retry, pool_options)
         self._writer = _client(Retry(NoBackoff(), 0), pool_options)
@@ -98,8 +98,9 @@ class RedisConnection:
         return connection
 
     async def use(self, *scripts: Script) -> None:
-        """Count one more user, and make its scripts known to the server."""
-        self._scripts.update({script.sha: script.text for script in scripts})
+        """Count one more user, and load its scripts into the server."""
+        self._scripts |= dict.fromkeys(script.text for script in scripts)
+        await self._load_scripts()
         self._users += 1
 
     async def release(self) -> None:
@@ -130,9 +131,7 @@ class RedisConnection:
             replies = await self._execute(self._writer, sent)
         except _ScriptsForgottenError:
             # the server has restarted: no script has run, and what is sent along may be repeated
-            await self._execute(
-                self._writer, [("SCRIPT LOAD", text) for text in self._scripts.values()]
-            )
+            await self._load_scripts()
             replies = await self._execute(self._writer, sent)
         if wait_replicas and replies.pop() < wait_replicas:
             raise TemporaryError(
@@ -165,6 +164,9 @@ class RedisConnection:
                 " set it to `noeviction`"
             )
         self._admitted = True
+
+    async def _load_scripts(self) -> None:
+        await self._execute(self._writer, [("SCRIPT LOAD", text) for text in self._scripts])
 
     async def _execute(
         self, client: Any, commands: Sequence[Command], *, atomic: bool = False

@@ -40,7 +40,7 @@ class RedisControls:
 
     @classmethod
     async def open(cls, connection: RedisConnection) -> Self:
-        """Make the scripts known; the server need not answer yet."""
+        """Load the scripts into the server."""
         await connection.use(_SET_TRIP, _SET_INTENT)
         return cls(connection)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from rollbackd.model.labels import Labels
 from rollbackd.promql.errors import EvaluationError
-from rollbackd.promql.number_functions import NumberFunction, clamp, round_to
+from rollbackd.promql.number_functions import clamp
 from rollbackd.promql.operators import Context, Scalar, Vector, Windows
 from rollbackd.promql.range_functions import RangeFunction
 from rollbackd.promql.values import (
@@ -120,7 +120,7 @@ class Absent:
 
     def vector(self, ctx: Context) -> list[Element]:
         """1, or nothing."""
-        if hasattr(self.operand, "vector"):
+        if isinstance(self.operand, Vector):
             present = bool(self.operand.vector(ctx))
         else:
             present = next(iter(self.operand.windows(ctx)), None) is not None
@@ -198,11 +198,14 @@ def expand(template: str, match: re.Match[str]) -> str:
     return _REFERENCE.sub(value, template)
 
 
-def rounded(operand: Vector, nearest: Scalar) -> EachElement:
-    """`round(v, nearest)`."""
-    return EachElement(round_to, operand, [nearest])
+class EvaluationTimes:
+    """`timestamp(v)` of anything but a selector: the evaluation time, in seconds."""
 
+    def __init__(self, operand: Vector) -> None:
+        self.operand = operand
+        self.one_name = operand.one_name
 
-def each(function: NumberFunction, operand: Vector) -> EachElement:
-    """A function without parameters."""
-    return EachElement(function, operand)
+    def vector(self, ctx: Context) -> list[Element]:
+        """The time for each of the operand's elements."""
+        seconds = ctx.now_ms / 1_000
+        return [(drop_name(labels), seconds) for labels, _ in self.operand.vector(ctx)]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rollbackd.promql.series import Window
 from rollbackd.promql.store import Store
@@ -31,6 +31,7 @@ class Context:
             self.newest_ms = time_ms
 
 
+@runtime_checkable
 class Vector(Protocol):
     """Gives an instant vector."""
 
@@ -42,6 +43,7 @@ class Vector(Protocol):
         ...
 
 
+@runtime_checkable
 class Scalar(Protocol):
     """Gives a number."""
 
@@ -50,6 +52,7 @@ class Scalar(Protocol):
         ...
 
 
+@runtime_checkable
 class Windows(Protocol):
     """Gives the samples of a range, series by series."""
 
@@ -109,3 +112,7 @@ class ToVector:
     def vector(self, ctx: Context) -> list[Element]:
         """The element."""
         return [((), self.operand.scalar(ctx))]
+
+
+#: Anything that an expression can be compiled to.
+Operator = Vector | Scalar | Windows | Text

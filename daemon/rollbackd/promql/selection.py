@@ -136,8 +136,8 @@ class Subquery:
     def _step(self, ctx: Context, time_ms: int) -> list[Element]:
         inner = Context(ctx.store, time_ms, ctx.since_ms)
         inner.origin_ms = ctx.origin_ms
-        if hasattr(self.operand, "vector"):
-            elements: list[Element] = self.operand.vector(inner)
+        if isinstance(self.operand, Vector):
+            elements = self.operand.vector(inner)
         else:
             elements = [((), self.operand.scalar(inner))]
         if inner.newest_ms is not None:

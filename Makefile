@@ -1,0 +1,46 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format run services bench clean
+
+help: ## Show what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(STAMP) ## Watch rollbackd take a bad canary back (under a minute, nothing else to install)
+	@$(BIN)/rollbackd demo
+
+test: $(STAMP) services ## Bring the real services and run every test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## Lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(STAMP) ## Format and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+run: $(STAMP) ## Run the daemon on its embedded default (state in .state/)
+	@mkdir -p .state && printf 'state_dir: %s/.state\n' "$(CURDIR)" > .state/rollbackd.yaml
+	$(BIN)/rollbackd run --config .state/rollbackd.yaml
+
+services: ## Bring Kafka, Redis, Prometheus and Alertmanager for the tests
+	@bash tests/bring_services.sh
+
+bench: $(STAMP) services ## Measure against peers in the same run
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+clean: ## Remove what make made
+	rm -rf $(VENV) .cache .state dist
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing rollbackd and its tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group test --group lint
+	@touch $@
