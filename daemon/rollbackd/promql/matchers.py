@@ -3,7 +3,6 @@
 import re
 import re._constants as sre  # type: ignore[import-not-found, unused-ignore]
 import re._parser as sre_parser  # type: ignore[import-not-found, unused-ignore]
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -112,14 +111,13 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
 
 
 def _repeats_a_repeat(node: Any, *, inside: bool) -> bool:
-    """Whether an unbounded repeat holds another one."""
-    if isinstance(node, Iterable) and not isinstance(node, str):
-        items = list(node)
-        if len(items) == 2 and items[0] in {sre.MAX_REPEAT, sre.MIN_REPEAT}:
-            _low, high, body = items[1]
-            unbounded = high == sre.MAXREPEAT
-            if unbounded and inside:
-                return True
-            return _repeats_a_repeat(body, inside=inside or unbounded)
-        return any(_repeats_a_repeat(item, inside=inside) for item in items)
-    return False
+    """Whether an unbounded repeat holds another one; `node` is a parsed pattern or a part of it."""
+    if isinstance(node, sre_parser.SubPattern):
+        node = node.data
+    if not isinstance(node, list | tuple):
+        return False
+    if len(node) == 2 and node[0] in {sre.MAX_REPEAT, sre.MIN_REPEAT}:
+        _low, high, body = node[1]
+        unbounded = high == sre.MAXREPEAT
+        return (unbounded and inside) or _repeats_a_repeat(body, inside=inside or unbounded)
+    return any(_repeats_a_repeat(part, inside=inside) for part in node)

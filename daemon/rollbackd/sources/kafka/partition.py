@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,8 @@ from rollbackd.sources.kafka.dead_letters import DeadLetterTopic, Poison
 from rollbackd.sources.kafka.driver import Record
 from rollbackd.sources.kafka.start import Progress, Start
 from rollbackd.telemetry import Telemetry
+
+_log = logging.getLogger(__name__)
 
 LIVE: Final = "kafka"
 REFILL: Final = "kafka-refill"
@@ -202,12 +205,16 @@ class Partition:
         return lost
 
     async def _bury(self, poison: list[Poison]) -> bool:
-        """Each poison record to the dead-letter topic, or to the sink when it does not get there."""
+        """Each poison record to the dead-letter topic, or where that fails to the sink."""
         for letter in await self._outlets.dead_letters.send(poison):
             body = (letter.record.value or b"")[:_LETTER_BYTES]
             reason = f"{letter.origin}: {letter.reason}"
-            if not await self._persist(partial(self._outlets.sink.bury, LIVE, body, reason)):
-                return False
+            try:
+                if not await self._persist(partial(self._outlets.sink.bury, LIVE, body, reason)):
+                    return False
+            except Exception:  # noqa: BLE001
+                # Poison must not block the partition: what is left of it is this line.
+                _log.exception("a dead letter could not be kept", extra={"reason": reason})
         self._outlets.telemetry.dead_letters.labels(LIVE).inc(len(poison))
         return True
 
