@@ -121,8 +121,13 @@ class Machine(RuleBasedStateMachine):
 
 def check(backend: Backend) -> None:
     """Run random histories over the backend."""
+
+    class OnBackend(Machine):
+        def __init__(self) -> None:
+            super().__init__(backend)
+
     run_state_machine_as_test(
-        lambda: Machine(backend),
+        OnBackend,
         settings=settings(
             max_examples=40,
             stateful_step_count=40,

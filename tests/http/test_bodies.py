@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import io
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -42,19 +43,21 @@ async def test_17_mib_are_413(
         for _ in range(17):
             yield b" " * MIB
 
-    async with client.post(path, data=chunks() if chunked else b" " * 17 * MIB) as response:
+    async with client.post(path, data=chunks() if chunked else io.BytesIO(b" " * 17 * MIB)) as response:
         assert response.status == 413
         assert await response.json() == {"error": "the body is over 16777216 bytes"}
     assert operations.calls == []
 
 
 async def test_16_mib_are_read(client: ClientSession) -> None:
-    async with client.post(PATH, data=b'{"alerts":[]' + b" " * (16 * MIB - 13) + b"}") as response:
+    body = b'{"alerts":[]' + b" " * (16 * MIB - 13) + b"}"
+    assert len(body) == 16 * MIB
+    async with client.post(PATH, data=io.BytesIO(body)) as response:
         assert response.status == 200
 
 
 async def test_a_command_is_bounded_more_tightly(client: ClientSession) -> None:
-    body = b'{"reason": "' + b"x" * 2 * MIB + b'"}'
+    body = io.BytesIO(b'{"reason": "' + b"x" * 2 * MIB + b'"}')
     headers = {"Content-Type": "application/json"}
     async with client.post("/api/v1/pause", data=body, headers=headers) as response:
         assert response.status == 413

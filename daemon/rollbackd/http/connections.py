@@ -14,13 +14,19 @@ _log = logging.getLogger(__name__)
 class ConnectionLog(logging.LoggerAdapter[logging.Logger]):
     """Counts malformed requests instead of logging them.
 
-    aiohttp logs each one as an error with its traceback, which quotes the bytes that it could not
-    read: a port scan would fill the log, and a token in a broken header would be in it.
+    aiohttp logs each one with its traceback, which quotes the bytes that it could not read: a port
+    scan would fill the log, and a token in a broken header would be in it.
     """
 
     def __init__(self, telemetry: Telemetry) -> None:
         super().__init__(_log)
         self._malformed = telemetry.http_requests.labels("malformed", "400")
+
+    def debug(self, msg: object, *args: object, exc_info: Any = None, **kwargs: Any) -> None:
+        """Where aiohttp reports a first line that is no request, such as a TLS handshake."""
+        del msg, args, kwargs
+        if isinstance(exc_info, HttpProcessingError):
+            self._malformed.inc()
 
     def exception(
         self,

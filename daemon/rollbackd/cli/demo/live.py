@@ -62,7 +62,7 @@ def draw(scene: Scene, width: int, spinner: RenderableType | None = None) -> Ren
     )
     layout["right"].split_column(
         Layout(_panel("controls: before → now", _controls(scene.control_lines())), ratio=1),
-        Layout(_panel("exit targets and hold", _hold(scene)), size=6),
+        Layout(_panel("exit targets and hold", _hold(scene)), size=5),
     )
     return layout
 
