@@ -1,6 +1,8 @@
 """The connection to Redis under faults: what it says, how soon, and what it never does."""
 
 import asyncio
+import ssl
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +19,7 @@ from rollbackd.model.levers import Op
 from rollbackd.stores.redis import RedisStore
 from tests.backends import RedisBackend, redis_cli
 from tests.services.polling import eventually
+from tests.services.processes import free_port
 from tests.services.proxy import FaultProxy
 from tests.services.redis import Redis
 from tests.stores.samples import SCOPE, alert_entry, new_incident, record_of, stepped
@@ -50,8 +53,20 @@ async def connection(backend: RedisBackend, proxy: FaultProxy) -> AsyncIterator[
     await opened.close()
 
 
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key."""
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    request += ["-nodes", "-days", "2", "-subj", "/CN=redis", "-keyout", str(key)]
+    request += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(certificate)]
+    subprocess.run(request, check=True, capture_output=True)
+    return certificate, key
+
+
 @asynccontextmanager
-async def opened(url: str, **options: str | Path) -> AsyncIterator[RedisConnection]:
+async def opened(
+    url: str, **options: str | Path | ssl.SSLContext
+) -> AsyncIterator[RedisConnection]:
     """A connection for the length of a block."""
     connection = await RedisConnection.open(url, **options)  # type: ignore[arg-type]
     try:
@@ -326,6 +341,21 @@ async def test_the_password_comes_from_a_file_and_can_be_changed(tmp_path: Path)
             password_file.write_text("changed")
             await recovers(connection.ping)
         redis_cli(server, "-a", "changed", "CONFIG", "SET", "requirepass", "")
+
+
+async def test_tls_checks_the_server_by_the_context_that_is_given(tmp_path: Path) -> None:
+    """The same server is refused by a context that does not know its certificate."""
+    certificate, key = self_signed(tmp_path)
+    port = free_port()
+    options = ["--tls-port", str(port), "--tls-auth-clients", "no"]
+    options += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    async with Redis(tmp_path / "redis", options=options):
+        url = f"rediss://127.0.0.1:{port}"
+        trusted = ssl.create_default_context(cafile=certificate)
+        async with opened(url, tls=trusted) as connection:
+            await (await RedisStore.open(connection)).accept([alert_entry()])
+        with pytest.raises(TemporaryError, match="cannot be reached"):
+            await RedisConnection.open(url)
 
 
 async def test_no_secret_is_in_an_error(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A daemon that records what the HTTP API asks of it, and fails or hangs on request."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,6 +106,12 @@ class FakeOperations:
         await self._asked("set_intent", scope, name, value)
         kind_of(name)
         return Control(name=name, intent=value, version=3)
+
+    def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
+        self.calls.append(("query", expr))
+        if expr == "up{":
+            raise ValueError("1:4: unexpected end of input")
+        return [({"arm": "canary"}, 0.25), ({}, math.nan), ({}, math.inf), ({}, -math.inf)]
 
     def names(self) -> list[str]:
         return [call[0] for call in self.calls]

@@ -177,6 +177,27 @@ async def test_reload(client: ClientSession, operations: FakeOperations, method:
     assert operations.names() == ["reload"]
 
 
+async def test_an_expression_is_evaluated_now(
+    client: ClientSession, operations: FakeOperations
+) -> None:
+    async with client.get("/api/v1/query", params={"expr": "delta_s"}) as response:
+        assert response.status == 200
+        answer = await response.json()
+    assert answer["now_ms"] == NOW
+    assert answer["vector"][0] == {"labels": {"arm": "canary"}, "value": 0.25}
+    assert [e["value"] for e in answer["vector"][1:]] == ["NaN", "+Inf", "-Inf"]
+    assert operations.calls == [("query", "delta_s")]
+
+
+@pytest.mark.parametrize("expr", ["", "up{", "x" * 5_000])
+async def test_an_expression_that_cannot_be_evaluated_is_400(
+    client: ClientSession, expr: str
+) -> None:
+    async with client.get("/api/v1/query", params={"expr": expr}) as response:
+        assert response.status == 400
+        assert (await response.json())["error"]
+
+
 async def test_status(client: ClientSession) -> None:
     async with client.get("/api/v1/status") as response:
         assert await response.json() == {"version": "0.1.0", "paused": False}
@@ -228,6 +249,8 @@ async def test_head_is_answered_wherever_get_is(server: HttpServer, client: Clie
         if "GET" not in endpoint.methods:
             continue
         path = endpoint.path.format(service="rag", region="eu", id="inc-1")
+        if path == "/api/v1/query":
+            path += "?expr=up"
         async with client.head(path) as response:
             assert response.status == 200, path
             assert await response.read() == b""
@@ -247,9 +270,7 @@ async def test_an_unknown_path_and_a_wrong_method_are_json(
     assert requests(telemetry, "unmatched", 405) == 1
 
 
-async def test_paths_never_become_label_values(
-    client: ClientSession, telemetry: Telemetry
-) -> None:
+async def test_paths_never_become_label_values(client: ClientSession, telemetry: Telemetry) -> None:
     for n in range(20):
         async with client.get(f"/api/v1/controls/service-{n}/eu"):
             pass

@@ -14,6 +14,7 @@ from rollbackd.http import HttpServer, Limits
 from rollbackd.telemetry import Telemetry
 from tests.http.conftest import Serve, requests
 from tests.http.operations import FakeOperations
+from tests.services.polling import eventually
 
 MIB = 1 << 20
 PATH = "/api/v1/alertmanager"
@@ -43,7 +44,9 @@ async def test_17_mib_are_413(
         for _ in range(17):
             yield b" " * MIB
 
-    async with client.post(path, data=chunks() if chunked else io.BytesIO(b" " * 17 * MIB)) as response:
+    async with client.post(
+        path, data=chunks() if chunked else io.BytesIO(b" " * 17 * MIB)
+    ) as response:
         assert response.status == 413
         assert await response.json() == {"error": "the body is over 16777216 bytes"}
     assert operations.calls == []
@@ -99,9 +102,11 @@ async def test_a_body_that_breaks_off_is_nobodys_defect(
     async with connection(server) as (_, writer):
         writer.write(head("Content-Length: 100") + b'{"alerts"')
         await writer.drain()
-    async with asyncio.timeout(5):
-        while not requests(telemetry, PATH, 400):
-            await asyncio.sleep(0.01)
+
+    async def counted() -> float:
+        return requests(telemetry, PATH, 400)
+
+    assert await eventually(counted, within_seconds=5) == 1
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
@@ -123,12 +128,13 @@ async def test_bodies_of_all_callers_together_are_bounded(
         first.write(head(f"Content-Length: {MIB}") + b" " * (MIB - 1))
         await first.drain()
         async with ClientSession(f"http://127.0.0.1:{server.port}") as session:
-            async with asyncio.timeout(5):
-                while True:
-                    async with session.post(PATH, data=b" " * 9000) as response:
-                        if response.status == 503:
-                            break
-            assert response.headers["Retry-After"] == "1"
+
+            async def refused() -> bool:
+                async with session.post(PATH, data=b" " * 9000) as response:
+                    return response.status == 503 and response.headers["Retry-After"] == "1"
+
+            # Until the server has read what the first one sent.
+            await eventually(refused, within_seconds=5)
             first.write(b" ")
             assert b" 400 " in await first_reader.readline()
             async with session.post(PATH, data=b'{"alerts": []}') as response:

@@ -46,7 +46,7 @@ async def test_one_object_an_array_and_lines_are_taken_as_one_batch(
 
 @pytest.mark.parametrize("array", [True, False])
 async def test_bad_items_are_buried_and_named_and_good_ones_are_taken(
-    client: ClientSession, operations: FakeOperations, telemetry: Telemetry, array: bool
+    client: ClientSession, operations: FakeOperations, telemetry: Telemetry, *, array: bool
 ) -> None:
     items = [event(), {"nothing": 1}, event(), event(values={"x": "y"})]
     body = json.dumps(items).encode() if array else as_lines(*items)

@@ -61,6 +61,7 @@ def runner() -> Iterator[asyncio.Runner]:
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), PATHS)
 def test_no_body_is_a_defect(
     runner: asyncio.Runner, caplog: pytest.LogCaptureFixture, method: str, path: str

@@ -83,9 +83,9 @@ async def test_tls_1_1_is_refused(serve: Serve, tls: TlsSettings, authority: Aut
     server = await serve(tls=tls)
     old = trusting(authority)
     old.set_ciphers("DEFAULT@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.minimum_version = ssl.TLSVersion.TLSv1_1
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(ClientConnectorError):
         await status(server, old)

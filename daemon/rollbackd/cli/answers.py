@@ -25,10 +25,10 @@ class ShownControls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VectorElement(msgspec.Struct, frozen=True, kw_only=True):
-    """One element of a query's result."""
+    """One element of a query's result; JSON has no NaN, so it is None."""
 
     labels: dict[str, str]
-    value: float
+    value: float | None
 
 
 class QueryAnswer(msgspec.Struct, frozen=True, kw_only=True):

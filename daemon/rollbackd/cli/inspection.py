@@ -88,6 +88,4 @@ def _read(path: Path) -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         where = Position(str(path), 1, 1)
         message = f"cannot read the file: {reason}"
-        raise DocumentError(
-            [Diagnostic("file/read", Severity.ERROR, message, where)]
-        ) from None
+        raise DocumentError([Diagnostic("file/read", Severity.ERROR, message, where)]) from None

@@ -137,8 +137,12 @@ def _shown(value: object) -> str:
     if isinstance(value, dict):
         return "\n".join(f"{k}: {_shown(v)}" for k, v in value.items()) or "none"
     if isinstance(value, list):
-        return "\n".join(_shown(item) for item in value) or "none"
+        return "\n".join(_row(item) for item in value) or "none"
     return "no" if value is None else str(value)
+
+
+def _row(item: object) -> str:
+    return " ".join(_shown(v) for v in item.values()) if isinstance(item, dict) else _shown(item)
 
 
 def _connection(url: str, token_file: Path | None, ca_file: Path | None) -> Connection:

@@ -10,7 +10,9 @@ import typer
 from rich.console import Console
 
 from rollbackd.cli.failures import FailureError
+from rollbackd.errors import RollbackdError
 from rollbackd.settings import Settings, default_settings, load_settings
+from rollbackd.telemetry import configure_logging
 
 _DEFAULT_STATE: Final = Settings().state_dir
 _USER_STATE: Final = ".local/state/rollbackd"
@@ -28,11 +30,21 @@ ConfigOption = Annotated[
 
 def run(config: ConfigOption = None) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C. It logs JSON lines to stderr."""
+    settings = load_settings(config) if config else default_settings()
+    settings = with_usable_state_dir(settings)
+    configure_logging(level=settings.log_level)
+    try:
+        asyncio.run(_run(settings))
+    except (RollbackdError, OSError, ValueError) as error:
+        # What the operator can mend: a store that is away, a port that is taken, a token file.
+        raise FailureError(f"the daemon cannot run: {error}") from error
+
+
+async def _run(settings: Settings) -> None:
     # Here, because no other command needs what the daemon is made of.
     from rollbackd.app.daemon import Daemon  # noqa: PLC0415
 
-    settings = load_settings(config) if config else default_settings()
-    asyncio.run(Daemon(with_usable_state_dir(settings)).run())
+    await Daemon(settings).run()
 
 
 def with_usable_state_dir(settings: Settings, *, home: Path | None = None) -> Settings:

@@ -14,6 +14,7 @@ from rollbackd.http.incidents import IncidentsApi
 from rollbackd.http.limits import Limits
 from rollbackd.http.operators import OperatorApi
 from rollbackd.http.probes import Probes
+from rollbackd.http.query import QueryApi
 from rollbackd.http.tls import load_certificate, server_context
 from rollbackd.http.webhook import Webhook
 from rollbackd.ports import Operations
@@ -47,6 +48,7 @@ class HttpServer:
             *EventsApi(operations, telemetry, clock, bodies).endpoints(),
             *ControlsApi(operations, bodies).endpoints(),
             *IncidentsApi(operations, bodies).endpoints(),
+            *QueryApi(operations, clock).endpoints(),
             *OperatorApi(operations, clock, bodies, self._reload_all).endpoints(),
             *Probes(operations, telemetry).endpoints(),
         ]

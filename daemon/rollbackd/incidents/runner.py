@@ -34,8 +34,7 @@ from rollbackd.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-#: How often exit targets are read, and how often a waiting incident looks at its deadlines.
-WATCH_INTERVAL_MS: Final = 5_000
+#: How often an incident that waits for a person looks at its deadlines.
 _IDLE_INTERVAL_MS: Final = 15_000
 
 
@@ -225,7 +224,7 @@ class _Drive:
 
     async def _watch(self, _command: m.Watch) -> m.Event:
         if self.incident.hold.read_at_ms is not None:
-            mail = await self._mail_within(WATCH_INTERVAL_MS)
+            mail = await self._mail_within(self.incident.policy.watch_interval_ms)
             if mail is not None:
                 return mail
         readings = self._around.targets.read(self.incident, self._around.clock.now())

@@ -60,6 +60,8 @@ class BranchPolicy(msgspec.Struct, frozen=True, kw_only=True):
     exit_targets: list[ExitTarget] = []
     hold_ms: int = 600_000
     first_green_ms: int = 600_000
+    #: How often exit targets are read.
+    watch_interval_ms: int = 5_000
     max_freeze_ms: int = 1_800_000
     cooldown_ms: int = 1_800_000
     max_event_age_ms: int = 120_000

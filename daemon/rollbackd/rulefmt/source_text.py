@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 
 import yaml
 
@@ -65,6 +66,7 @@ def locate(document: Document, node: yaml.Node) -> SourceText:
     return SourceText(value, document.file, text, tuple(offsets), _line_starts(text))
 
 
+@lru_cache(maxsize=8)
 def _line_starts(text: str) -> tuple[int, ...]:
     return (0, *(i + 1 for i, c in enumerate(text) if c == "\n"))
 

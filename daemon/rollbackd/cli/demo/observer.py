@@ -67,5 +67,5 @@ class Observer:
 
     async def _drift(self) -> float | None:
         answer = convert(await self._api.get("/api/v1/query", expr=DRIFT), QueryAnswer)
-        values = [element.value for element in answer.vector if math.isfinite(element.value)]
-        return max(values, default=None)
+        values = (element.value for element in answer.vector)
+        return max((v for v in values if v is not None and math.isfinite(v)), default=None)

@@ -67,8 +67,9 @@ def _dots(
             previous = None
             continue
         level = min(height * 4 - 1, max(0, int(value / top * height * 4)))
+        start = level if previous is None else previous
         # A jump is drawn as a stroke, so that the line never breaks.
-        for dot in range(min(level, previous or level), max(level, previous or level) + 1):
+        for dot in range(min(level, start), max(level, start) + 1):
             row, inside = divmod(height * 4 - 1 - dot, 4)
             cells[row][index // 2] |= _DOTS[inside][index % 2]
         previous = level

@@ -74,7 +74,9 @@ def _event(served: Served, scope: Scope, at_ms: int) -> dict[str, object]:
     values = {"latency_seconds": outcome.latency_ms / 1_000}
     if outcome.code == 200:
         values |= {"delta_s": outcome.delta_s, "coverage": outcome.coverage}
-    return {**event, "code": outcome.code, "values": values}
+    # A deferred write is accepted, and done when writes are open again.
+    code = 202 if served.deferred and outcome.code == 200 else outcome.code
+    return {**event, "code": code, "values": values}
 
 
 def _statistics(values: list[float]) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""Rules + series + now -> pending, firing and inactive, with what was read."""
