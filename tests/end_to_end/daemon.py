@@ -13,6 +13,9 @@ import yaml
 from tests.services.polling import eventually
 from tests.services.processes import ServerProcess, answers_http
 
+#: The shipped rules.
+RULES = Path(__file__).parents[2] / "rules"
+
 #: The shipped branches with the shipped levers; only the clock's figures are short.
 TREE = """
 defaults: {hold: 1s, first_green: 60s, watch_interval: 200ms, cooldown: 0s,
@@ -89,6 +92,7 @@ class DaemonProcess(ServerProcess):
         settings = {
             "state_dir": str(self.state_dir),
             "http": {"port": self.port},
+            "rules": [str(RULES)],
             "decision_tree": "tree.yaml",
             **(config or {}),
         }

@@ -33,7 +33,6 @@ async def test_an_alert_is_acted_on_and_everything_temporary_is_given_back(
     config = {
         "store": "redis",
         "redis": {"url": redis_server.url},
-        "rules": [str(Path("rules").absolute())],
     }
     service, region = scope.split("/")
     async with (
@@ -68,7 +67,7 @@ async def test_an_alert_sent_while_the_daemon_is_down_is_not_lost(
     scope: str, tmp_path: Path, alertmanager_factory: AlertmanagerFactory
 ) -> None:
     """Alertmanager retries until the daemon is back, and the incident opens then."""
-    daemon = DaemonProcess(tmp_path / "daemon", config={"rules": [str(Path("rules").absolute())]})
+    daemon = DaemonProcess(tmp_path / "daemon")
     service, region = scope.split("/")
     async with alertmanager_factory(f"{daemon.url}/api/v1/alertmanager") as alertmanager:
         labels = {"alertname": "CanaryIsBad", "service": service, "region": region}
@@ -82,7 +81,7 @@ async def test_a_resolved_alert_is_not_green(
     scope: str, tmp_path: Path, alertmanager_factory: AlertmanagerFactory
 ) -> None:
     """An incident goes on watching when its alert resolves and no target has data."""
-    daemon = DaemonProcess(tmp_path / "daemon", config={"rules": [str(Path("rules").absolute())]})
+    daemon = DaemonProcess(tmp_path / "daemon")
     service, region = scope.split("/")
     labels = {"alertname": "CanaryIsBad", "service": service, "region": region}
     labels["rollback"] = "cost_or_latency"

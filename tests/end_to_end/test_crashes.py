@@ -46,7 +46,6 @@ class CrashingDaemon(DaemonProcess):
     def __init__(self, directory: Path, point: str) -> None:
         super().__init__(
             directory,
-            config={"rules": [str(Path("rules").absolute())]},
             tree=_SHORT,
             program=(
                 "env",

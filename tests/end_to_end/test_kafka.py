@@ -55,7 +55,6 @@ def config_for(kafka: Broker, topic: str, redis_server: Redis) -> dict[str, Any]
     return {
         "store": "redis",
         "redis": {"url": redis_server.url},
-        "rules": [str(Path("rules").absolute())],
         "kafka": {
             "bootstrap_servers": [kafka.address],
             "topics": [{"name": topic}],

@@ -154,7 +154,7 @@ def test_no_sample_of_a_rejected_event_stays() -> None:
 
 @pytest.mark.parametrize("alias", ["color", "variant", "arm"])
 def test_the_arm_has_three_names(alias: str) -> None:
-    batch = decode(encoded(native(arm=..., **{alias: "green"})))
+    batch = decode(encoded(native(**{"arm": ..., alias: "green"})))
     assert dict(batch.samples[0].labels)["arm"] == "green"
     assert batch.pins[0].arm == "green"
 
@@ -342,7 +342,7 @@ def test_too_many_events() -> None:
     for body in (
         b"\n".join([one] * (decoder.MAX_EVENTS + 1)),
         b"[" + b",".join([one] * (decoder.MAX_EVENTS + 1)) + b"]",
-        b"\n".join([one] * 2) + b"\n" * (3 * decoder.MAX_EVENTS),
+        one + b"\n" * (3 * decoder.MAX_EVENTS) + one,
     ):
         with pytest.raises(Rejected, match="events"):
             decode(body)

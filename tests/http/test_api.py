@@ -185,7 +185,7 @@ async def test_an_expression_is_evaluated_now(
         answer = await response.json()
     assert answer["now_ms"] == NOW
     assert answer["vector"][0] == {"labels": {"arm": "canary"}, "value": 0.25}
-    assert [e["value"] for e in answer["vector"][1:]] == ["NaN", "+Inf", "-Inf"]
+    assert [e["value"] for e in answer["vector"][1:]] == ["NaN", "Inf", "-Inf"]
     assert operations.calls == [("query", "delta_s")]
 
 

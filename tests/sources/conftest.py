@@ -138,6 +138,10 @@ class Bench:
         found = offsets.get(TopicPartition(self.topic, partition))
         return None if found is None or found.offset < 0 else int(found.offset)
 
+    async def committed_at(self, offset: int, partition: int = 0) -> bool:
+        """Whether the group has committed exactly so far."""
+        return await self.committed(partition) == offset
+
     async def read_topic(self, topic: str, count: int) -> list[Any]:
         """The first `count` records of a topic."""
         consumer = AIOKafkaConsumer(

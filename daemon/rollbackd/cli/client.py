@@ -19,7 +19,8 @@ from rollbackd.settings import Secret, read_tokens
 T = TypeVar("T")
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
-_SHOWN: Final = 300
+_SHOWN: Final = 500
+_REJECTIONS: Final = 3
 
 
 class UnreachableError(FailureError):
@@ -180,8 +181,16 @@ def _error_text(body: bytes) -> str:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
         return body[:_SHOWN].decode(errors="replace").strip()
-    said = data.get("error", data) if isinstance(data, dict) else data
-    return str(said)[:_SHOWN]
+    if not isinstance(data, dict):
+        return str(data)[:_SHOWN]
+    parts = [str(data.get("error", data)), *_rejections(data.get("rejected"))]
+    return "; ".join(parts)[:_SHOWN]
+
+
+def _rejections(items: object) -> list[str]:
+    """The first of the events that were refused, when the daemon names them."""
+    named = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return [str(item.get("error")) for item in named[:_REJECTIONS]]
 
 
 def _cause(error: Exception) -> str:

@@ -72,7 +72,9 @@ class SeriesCache:
         """The series of such events. Raises Rejected when the key cannot be labels."""
         found = self._young.get(key)
         if found is None:
-            found = self._old.pop(key, None) or EventSeries(key)
+            found = self._old.pop(key, None)
+            if found is None:
+                found = EventSeries(key)
             if len(self._young) >= self._size:
                 self._old, self._young = self._young, {}
             self._young[key] = found

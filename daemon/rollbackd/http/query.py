@@ -47,7 +47,9 @@ class QueryApi:
 
 
 def _number(value: float) -> float | str:
-    # JSON has no such numbers; Prometheus writes them like this.
+    # JSON has no such numbers: they are the words that Prometheus reads.
     if math.isfinite(value):
         return value
-    return "NaN" if math.isnan(value) else f"{'+' if value > 0 else '-'}Inf"
+    if math.isnan(value):
+        return "NaN"
+    return "Inf" if value > 0 else "-Inf"

@@ -86,9 +86,7 @@ class Quantile:
 class TopK:
     """`topk` and `bottomk`: whole elements, the k greatest or least of each group."""
 
-    def __init__(
-        self, k: Scalar, operand: Vector, grouping: Grouping, *, bottom: bool
-    ) -> None:
+    def __init__(self, k: Scalar, operand: Vector, grouping: Grouping, *, bottom: bool) -> None:
         self.k = k
         self.operand = operand
         self.grouping = grouping

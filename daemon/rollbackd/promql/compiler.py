@@ -31,7 +31,7 @@ from rollbackd.promql.calls import FUNCTIONS, ArgumentError, Arguments, build_ca
 from rollbackd.promql.errors import PromqlError
 from rollbackd.promql.lexer import Kind, Token
 from rollbackd.promql.matchers import Matcher, MatchOp, Selector
-from rollbackd.promql.operators import Literal, Operator, Scalar, Text, Vector, Windows
+from rollbackd.promql.operators import Literal, Operator, Scalar, Text, Vector
 from rollbackd.promql.selection import (
     MAX_SUBQUERY_STEPS,
     InstantSelector,
@@ -190,17 +190,13 @@ class Compiler:
 
     def _selector(self, expr: Any) -> tuple[Selector, When]:
         name = expr.name
-        token = self._advance(
-            lambda t: t.text == name if name is not None else t.text == "{"
-        )
+        token = self._advance(lambda t: t.text == name if name is not None else t.text == "{")
         if expr.matchers.or_matchers:
             raise self._refuse(token, "`or` between matchers is not supported")
         matchers = [Matcher(METRIC_NAME, MatchOp.EQ, name)] if name is not None else []
         for matcher in expr.matchers.matchers:
             try:
-                matchers.append(
-                    Matcher(matcher.name, _MATCH_OPS[str(matcher.op)], matcher.value)
-                )
+                matchers.append(Matcher(matcher.name, _MATCH_OPS[str(matcher.op)], matcher.value))
             except ValueError as error:
                 raise PromqlError("promql/regex", str(error), token.start, token.end) from None
         return Selector(tuple(matchers)), self._when(expr, token)

@@ -36,9 +36,7 @@ class CompiledExpr:
         assert isinstance(self.operator, Scalar)
         return [((), self.operator.scalar(ctx))]
 
-    def query(
-        self, store: Store, now_ms: int, since_ms: int | None = None
-    ) -> list[Element]:
+    def query(self, store: Store, now_ms: int, since_ms: int | None = None) -> list[Element]:
         """The elements at a time, on samples not older than `since_ms`. Raises EvaluationError."""
         return self.evaluate(Context(store, now_ms, since_ms))
 

@@ -84,6 +84,6 @@ def _monotonic(buckets: list[Bucket]) -> list[Bucket]:
         if count < highest:
             result.append((bound, highest))
         else:
-            highest = count if count > highest else highest
+            highest = max(highest, count)
             result.append((bound, count))
     return result

@@ -85,9 +85,7 @@ def check_bounds(tokens: list[Token]) -> None:
     opened: list[Token] = []
     in_braces = False
     for token in tokens:
-        if token.kind is Kind.OPERATOR and not in_braces:
-            operators += 1
-        elif token.kind is Kind.NAME and token.text.lower() in {"and", "or", "unless", "atan2"}:
+        if (token.kind is Kind.OPERATOR and not in_braces) or (token.kind is Kind.NAME and token.text.lower() in {"and", "or", "unless", "atan2"}):
             operators += 1
         if operators > MAX_OPERATORS:
             raise PromqlError(
@@ -106,9 +104,7 @@ def check_bounds(tokens: list[Token]) -> None:
             )
     if opened:
         left = opened[-1]
-        raise PromqlError(
-            "promql/syntax", f"`{left.text}` is never closed", left.start, left.end
-        )
+        raise PromqlError("promql/syntax", f"`{left.text}` is never closed", left.start, left.end)
 
 
 def _pair(token: Token, opened: list[Token]) -> None:
@@ -116,9 +112,7 @@ def _pair(token: Token, opened: list[Token]) -> None:
         opened.append(token)
         return
     if not opened or opened[-1].text != _CLOSES[token.text]:
-        raise PromqlError(
-            "promql/syntax", f"`{token.text}` closes nothing", token.start, token.end
-        )
+        raise PromqlError("promql/syntax", f"`{token.text}` closes nothing", token.start, token.end)
     opened.pop()
 
 

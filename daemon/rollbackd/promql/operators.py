@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
+from rollbackd.model.labels import Labels
 from rollbackd.promql.series import Window
 from rollbackd.promql.store import Store
 from rollbackd.promql.values import Element
@@ -12,23 +13,24 @@ from rollbackd.promql.values import Element
 class Context:
     """One evaluation: at `now_ms`, and on samples not older than `since_ms` if that is given.
 
-    `newest_ms` collects the time of the newest sample that was read.
+    `seen` collects (labels, time of the newest sample) of every series that was read.
     """
 
-    __slots__ = ("newest_ms", "now_ms", "origin_ms", "since_ms", "store")
+    __slots__ = ("now_ms", "origin_ms", "seen", "since_ms", "store")
 
-    def __init__(self, store: Store, now_ms: int, since_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        now_ms: int,
+        since_ms: int | None = None,
+        seen: list[tuple[Labels, int]] | None = None,
+    ) -> None:
         self.store = store
         self.now_ms = now_ms
         self.since_ms = since_ms
         #: The time of the whole expression, for `@ start()` and `@ end()`.
         self.origin_ms = now_ms
-        self.newest_ms: int | None = None
-
-    def saw(self, time_ms: int) -> None:
-        """Note the time of a sample that was read."""
-        if self.newest_ms is None or time_ms > self.newest_ms:
-            self.newest_ms = time_ms
+        self.seen = seen
 
 
 @runtime_checkable

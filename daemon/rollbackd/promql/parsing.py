@@ -105,8 +105,6 @@ def _first_out_of_place(tokens: list[Token]) -> Token | None:
                 wants_operand = False
         elif token.text == ",":
             wants_operand = True
-        elif token.text == ")" and wants_operand and tokens[index - 1].text != "(":
-            return token
-        elif token.kind is Kind.END and wants_operand:
+        elif (token.text == ")" and wants_operand and tokens[index - 1].text != "(") or (token.kind is Kind.END and wants_operand):
             return token
     return None

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rollbackd.model.labels import Labels
-from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.matchers import Selector
 from rollbackd.promql.operators import Context, Scalar, Vector
 from rollbackd.promql.series import Series, Window
@@ -52,14 +51,13 @@ class InstantSelector:
     def samples(self, ctx: Context) -> Iterator[tuple[Series, int, float]]:
         """(series, time of its sample, value)."""
         time_ms = self.when.time(ctx)
+        seen = ctx.seen
         for series in ctx.store.members(self.selector):
             found = series.at(time_ms, ctx.since_ms)
             if found is None:
                 continue
-            if series.held is None:
-                ctx.saw(found[0])
-            elif series.held.is_data:
-                ctx.saw(series.held.seen_ms)
+            if seen is not None:
+                _note(seen, series, found[0])
             yield series, found[0], found[1]
 
 
@@ -92,14 +90,13 @@ class RangeSelector:
             start = ctx.since_ms
         if start > end:
             return
+        seen = ctx.seen
         for series in ctx.store.members(self.selector):
             window = series.window(start, end)
             if window is None:
                 continue
-            if series.held is None:
-                ctx.saw(window.times[-1])
-            elif series.held.is_data:
-                ctx.saw(series.held.seen_ms)
+            if seen is not None:
+                _note(seen, series, window.times[-1])
             yield window
 
 
@@ -134,12 +131,18 @@ class Subquery:
             yield Window(labels, drop_name(labels), times, values, start, end)
 
     def _step(self, ctx: Context, time_ms: int) -> list[Element]:
-        inner = Context(ctx.store, time_ms, ctx.since_ms)
+        inner = Context(ctx.store, time_ms, ctx.since_ms, ctx.seen)
         inner.origin_ms = ctx.origin_ms
         if isinstance(self.operand, Vector):
             elements = self.operand.vector(inner)
         else:
             elements = [((), self.operand.scalar(inner))]
-        if inner.newest_ms is not None:
-            ctx.saw(inner.newest_ms)
         return elements
+
+
+def _note(seen: list[tuple[Labels, int]], series: Series, time_ms: int) -> None:
+    """A page was last seen when its notice came; a baseline says nothing of how fresh data is."""
+    if series.held is None:
+        seen.append((series.labels, time_ms))
+    elif series.held.is_data:
+        seen.append((series.labels, series.held.seen_ms))

@@ -131,8 +131,7 @@ class Store:
                 series.push_time(time_ms)
                 series.push_value(value)
                 series.newest = time_ms
-                if time_ms > newest_kept:
-                    newest_kept = time_ms
+                newest_kept = max(newest_kept, time_ms)
                 if len(values) >= series.trim_at:
                     self._trim(series, now_ms)
             elif time_ms >= series.newest - self.lateness_ms:

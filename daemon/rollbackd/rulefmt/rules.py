@@ -151,9 +151,7 @@ def _kind(reader: Reader, fields: Fields) -> RuleKind:
             "rule/kind", "`alert` and `record` cannot stand in one rule", fix="make it two rules"
         )
     elif "alert" not in fields and "record" not in fields:
-        reader.problem(
-            "rule/kind", "a rule needs `alert` or `record`", fix="add `alert: <name>`"
-        )
+        reader.problem("rule/kind", "a rule needs `alert` or `record`", fix="add `alert: <name>`")
     return RuleKind.RECORD if "record" in fields else RuleKind.ALERT
 
 

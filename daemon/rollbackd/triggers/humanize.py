@@ -6,7 +6,7 @@ from typing import Final
 _LARGE: Final = ("k", "M", "G", "T", "P", "E", "Z", "Y")
 _LARGE_1024: Final = ("ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi")
 #: Go's shortest `%g` turns to an exponent here.
-_PLAIN_BELOW: Final = 21
+_PLAIN_BELOW: Final = 6
 
 _SMALL: Final = ("m", "u", "n", "p", "f", "a", "z", "y")
 

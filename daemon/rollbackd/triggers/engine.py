@@ -1,0 +1,275 @@
+"""The trigger engine: samples and pages in, state changes of rules out.
+
+Pure: time is an argument, so live evaluation, rule tests and backtests are the same code.
+"""
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rollbackd.model.events import Alert, AlertStatus, Sample
+from rollbackd.model.labels import METRIC_NAME, Labels, labels_of
+from rollbackd.model.triggers import RuleState, Trigger
+from rollbackd.promql.errors import EvaluationError
+from rollbackd.promql.expressions import DEFAULT_STEP_MS, CompiledExpr, compile_expr
+from rollbackd.promql.store import IngestResult, Store
+from rollbackd.rulefmt.rules import RuleFile
+from rollbackd.triggers.alerting import ALERT_STATE, ALERTS, AlertRule
+from rollbackd.triggers.building import AnyRule, Group, build_rules
+
+#: Idle series are looked for this often.
+_EXPIRE_EVERY_MS: Final = 30_000
+_FOREVER: Final = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one round of evaluation found."""
+
+    #: Instances whose state changed, in the order of the rules.
+    transitions: list[Trigger]
+    #: Every instance that fires now.
+    firing: list[Trigger]
+    #: (rule, message) of rules that could not be evaluated; their instances stay as they were.
+    failures: list[tuple[str, str]]
+    #: How many rules were evaluated.
+    evaluated: int
+
+
+class Engine:
+    """Rules with their series. Build it, feed it, and evaluate when `next_due_ms` says so."""
+
+    def __init__(self, rules: list[AnyRule], groups: list[Group], store: Store) -> None:
+        self._rules = rules
+        self._groups = groups
+        self._store = store
+        self._step_ms = DEFAULT_STEP_MS
+        self._left_over: set[int] = set()
+        self._deadlines: dict[int, int] = {}
+        self._pins: dict[Labels, float] = {}
+        self._alerts: dict[Labels, tuple[Alert, int | None]] = {}
+        self._expire_at_ms = 0
+
+    @classmethod
+    def build(
+        cls,
+        rule_files: Sequence[RuleFile],
+        *,
+        targets: Sequence[str] = (),
+        lateness_ms: int = 5_000,
+        max_series: int = 100_000,
+        ahead_ms: int = 600_000,
+        interval_ms: int = 15_000,
+        step_ms: int = DEFAULT_STEP_MS,
+        retain_ms: int = 0,
+        external_labels: Mapping[str, str] | None = None,
+    ) -> "Engine":
+        """Compile every rule.
+
+        `targets` are further expressions whose series are kept. `lateness_ms` is how far out of
+        order a series may be, `ahead_ms` how far in the future a sample may lie, `interval_ms` the
+        evaluation interval of groups that name none, `step_ms` that of subqueries that name none,
+        `retain_ms` the least time that any sample is kept.
+        Raises DocumentError with every mistake in the files, ValueError for a bad target.
+        """
+        built = build_rules(
+            rule_files,
+            interval_ms=interval_ms,
+            step_ms=step_ms,
+            external_labels=external_labels or {},
+        )
+        store = Store(
+            lateness_ms=lateness_ms, ahead_ms=ahead_ms, max_series=max_series, retain_ms=retain_ms
+        )
+        for index, rule in enumerate(built.rules):
+            for selector, window_ms in rule.expr.reads:
+                store.register(selector, window_ms=window_ms, rule=index)
+        for text in targets:
+            for selector, window_ms in compile_expr(text, step_ms=step_ms).reads:
+                store.register(selector, window_ms=window_ms)
+        engine = cls(built.rules, built.groups, store)
+        engine._step_ms = step_ms
+        return engine
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something that a rule reads has changed since the last evaluation."""
+        return bool(self._left_over) or any(r.rules for r in self._store.dirty)
+
+    @property
+    def series_count(self) -> int:
+        """Series held in memory."""
+        return len(self._store)
+
+    @property
+    def sample_count(self) -> int:
+        """Samples held in memory."""
+        return self._store.samples
+
+    @property
+    def longest_window_ms(self) -> int:
+        """How far back the furthest selector looks: what a restart has to refill."""
+        return self._store.longest_window_ms
+
+    @property
+    def rule_names(self) -> list[tuple[str, str]]:
+        """(group, rule) in the order of evaluation."""
+        return [(rule.group, rule.name) for rule in self._rules]
+
+    def ingest(self, samples: Iterable[Sample], now_ms: int) -> IngestResult:
+        """Take samples; `now_ms` is the wall clock, or the stream's time while catching up."""
+        return self._store.ingest(samples, now_ms)
+
+    def set_alert(self, alert: Alert, *, seen_at_ms: int | None = None) -> bool:
+        """Begin or end `ALERTS{alertstate="firing", ...}`; False when no rule reads it.
+
+        `seen_at_ms` is when the notice arrived: it is the event time of rules that read the page.
+        """
+        name = {METRIC_NAME: ALERTS, ALERT_STATE: RuleState.FIRING.value}
+        labels = labels_of({**alert.labels, **name})
+        if alert.status is AlertStatus.FIRING:
+            self._alerts[labels] = (alert, seen_at_ms)
+        held = self._store.held(labels, is_data=True)
+        if held is None:
+            self._alerts.pop(labels, None)
+            return False
+        seen = alert.starts_at_ms if seen_at_ms is None else seen_at_ms
+        held.seen_ms = max(held.seen_ms, seen)
+        if alert.status is AlertStatus.FIRING:
+            start = min(alert.starts_at_ms, seen)
+            if not held.intervals or held.intervals[-1][1] != _FOREVER:
+                held.intervals.append((start, _FOREVER, 1.0))
+            return True
+        end = alert.starts_at_ms + 1 if alert.ends_at_ms is None else alert.ends_at_ms
+        if held.intervals and held.intervals[-1][0] <= end:
+            start = held.intervals[-1][0]
+            held.intervals[-1] = (start, min(max(end, start + 1), held.intervals[-1][1]), 1.0)
+            self._alerts.pop(labels, None)
+        return True
+
+    def pin(self, labels: Labels, value: float) -> bool:
+        """Set a series that never goes stale, e.g. a baseline; False when nobody reads it."""
+        self._pins[labels] = value
+        held = self._store.held(labels, is_data=False)
+        if held is None:
+            return False
+        held.intervals = [(-_FOREVER, _FOREVER, value)]
+        return True
+
+    def next_due_ms(self, now_ms: int) -> int:
+        """When to evaluate next if nothing changes before; not before `now_ms`."""
+        if self._left_over:
+            return now_ms
+        times = [now_ms if g.is_due(now_ms) else g.next_due_ms or now_ms for g in self._groups]
+        times += self._deadlines.values()
+        return max(now_ms, min(times, default=now_ms + _EXPIRE_EVERY_MS))
+
+    def evaluate(self, now_ms: int, *, force: bool = False) -> Evaluation:
+        """Evaluate what changed and what is due, or with `force` every rule, in order."""
+        queue = sorted(self._due(now_ms, force=force))
+        queued = set(queue)
+        transitions: list[Trigger] = []
+        failures: list[tuple[str, str]] = []
+        evaluated = 0
+        while queue:
+            index = heapq.heappop(queue)
+            rule = self._rules[index]
+            evaluated += 1
+            try:
+                transitions += self._evaluate(index, now_ms)
+            except EvaluationError as error:
+                failures.append((rule.name, str(error)))
+            for later in self._take_dirty():
+                if later > index and later not in queued:
+                    heapq.heappush(queue, later)
+                    queued.add(later)
+                elif later <= index and not force:
+                    self._left_over.add(later)
+        if now_ms >= self._expire_at_ms or now_ms < self._expire_at_ms - _EXPIRE_EVERY_MS:
+            self._store.expire(now_ms)
+            self._expire_at_ms = now_ms + _EXPIRE_EVERY_MS
+        firing = self.instances(RuleState.FIRING, now_ms)
+        return Evaluation(transitions, firing, failures, evaluated)
+
+    def instances(self, state: RuleState, now_ms: int) -> list[Trigger]:
+        """Every instance in a state, in the order of the rules."""
+        return [
+            trigger
+            for rule in self._rules
+            if isinstance(rule, AlertRule) and rule.active
+            for trigger in rule.triggers(state, now_ms)
+        ]
+
+    def compile(self, expr: str) -> CompiledExpr:
+        """Compile an expression for `query`. Raises ValueError."""
+        return compile_expr(expr, step_ms=self._step_ms)
+
+    def query(
+        self, compiled: CompiledExpr, now_ms: int, since_ms: int | None = None
+    ) -> list[tuple[Labels, float]]:
+        """The elements at a time, on samples not older than `since_ms`.
+
+        Only series that a rule or a target reads are there to be found. Raises ValueError when the
+        expression cannot be evaluated, e.g. for many-to-many matching.
+        """
+        return compiled.query(self._store, now_ms, since_ms)
+
+    def carry_over(self, old: "Engine") -> None:
+        """Take over what survives a reload; `old` must not be used afterwards.
+
+        Series that are still read, pins, pages, and the instances of rules that did not change.
+        """
+        self._store.take_over(old._store)
+        for labels, value in old._pins.items():
+            self.pin(labels, value)
+        for alert, seen_at_ms in old._alerts.values():
+            self.set_alert(alert, seen_at_ms=seen_at_ms)
+        known = {_identity(rule): rule for rule in old._rules}
+        for index, rule in enumerate(self._rules):
+            same = known.get(_identity(rule))
+            if isinstance(rule, AlertRule) and isinstance(same, AlertRule):
+                rule.active = same.active
+                self._set_deadline(index, rule)
+
+    def _due(self, now_ms: int, *, force: bool) -> set[int]:
+        due = self._take_dirty() | self._left_over
+        self._left_over = set()
+        due.update(index for index, at in self._deadlines.items() if now_ms >= at)
+        for group in self._groups:
+            if force or group.is_due(now_ms):
+                due.update(group.rules)
+                group.evaluated_at(now_ms)
+        return due
+
+    def _take_dirty(self) -> set[int]:
+        dirty = self._store.dirty
+        if not dirty:
+            return set()
+        rules = set[int]().union(*(readers.rules for readers in dirty))
+        dirty.clear()
+        return rules
+
+    def _evaluate(self, index: int, now_ms: int) -> list[Trigger]:
+        rule = self._rules[index]
+        if isinstance(rule, AlertRule):
+            transitions = rule.evaluate(self._store, now_ms)
+            self._set_deadline(index, rule)
+            return transitions
+        rule.evaluate(self._store, now_ms)
+        return []
+
+    def _set_deadline(self, index: int, rule: AlertRule) -> None:
+        deadline = rule.deadline_ms() if rule.active else None
+        if deadline is None:
+            self._deadlines.pop(index, None)
+        else:
+            self._deadlines[index] = deadline
+
+
+def _identity(rule: AnyRule) -> tuple[object, ...]:
+    """What makes a rule the same one after a reload."""
+    common = (type(rule), rule.group, rule.name, rule.expr.text)
+    if isinstance(rule, AlertRule):
+        return (*common, rule.for_ms, rule.keep_firing_for_ms, tuple(sorted(rule.labels)))
+    return common
