@@ -177,7 +177,10 @@ class Store(Protocol):
     """
 
     async def accept(self, entries: Sequence[InboxEntry]) -> int:
-        """Commit alerts to the inbox in one transaction; returns how many were new."""
+        """Commit alerts to the inbox in one transaction; returns how many were new.
+
+        An alert that turns back to a status it had before is new: it is offered again.
+        """
         ...
 
     async def unhandled(self, limit: int) -> list[InboxEntry]:
@@ -197,13 +200,17 @@ class Store(Protocol):
         ...
 
     async def open_incident(self, incident: Incident, record: JournalRecord) -> None:
-        """Store a new incident and its first record. Raises ScopeBusyError."""
+        """Store a new incident and its first record. Raises ScopeBusyError.
+
+        Repeating the same call, as after a lost reply, changes nothing.
+        """
         ...
 
     async def advance(self, incident: Incident, records: Sequence[JournalRecord]) -> None:
         """Replace the incident whose version is one less, and append to its journal, atomically.
 
-        Raises StaleIncidentError when the stored version is another.
+        Raises StaleIncidentError when the stored version is another. Repeating the same call
+        changes nothing.
         """
         ...
 

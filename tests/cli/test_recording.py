@@ -1,8 +1,11 @@
 from itertools import islice, takewhile
+from pathlib import Path
 from statistics import fmean, quantiles
 
 import pytest
 
+from rollbackd.cli.demo.drill import THRESHOLD
+from rollbackd.cli.demo.observer import DRIFT
 from rollbackd.cli.demo.recording import Outcome, Request, Rollout, record
 
 ROLLOUT = Rollout()
@@ -69,3 +72,10 @@ def test_the_baseline_meets_the_exit_targets_all_the_time() -> None:
     codes = [r.baseline.code for r in requests(ROLLOUT, 40)]
     worst = max(codes[i : i + 1_000].count(500) for i in range(0, len(codes) - 1_000, 100))
     assert worst < 5
+
+
+def test_the_plotted_series_is_the_one_that_the_shipped_rule_reads() -> None:
+    """With the threshold of the rule, or the plot would tell another story."""
+    rules = (Path(__file__).parents[2] / "rules" / "when-to-pull.yaml").read_text()
+    shipped = " ".join(rules.split())
+    assert f"({DRIFT}) > {THRESHOLD}" in shipped

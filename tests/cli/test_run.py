@@ -56,7 +56,7 @@ def test_a_config_that_is_not_there_is_told(run: Run, tmp_path: Path) -> None:
     assert "cannot read the file: No such file or directory" in result.stderr
 
 
-def test_a_port_that_is_taken_is_one_clear_line(run: Run, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path) -> None:
     """The operator can mend it, so no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

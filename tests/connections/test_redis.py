@@ -271,13 +271,39 @@ async def test_wait_replicas_counts_what_replicas_have(tmp_path: Path) -> None:
         options = ["--replicaof", "127.0.0.1", str(primary.port)]
         async with Redis(tmp_path / "replica", options=options) as replica:
             await recovers(lambda: store.open_incident(incident, record_of(incident)))
-            epoch = await store.next_epoch(SCOPE)
-            key = f"rollbackd:{{{SCOPE}}}:epoch"
-            assert redis_cli(replica, "GET", key) == str(epoch)
+            stored = redis_cli(replica, "GET", f"rollbackd:{{{SCOPE}}}:open")
+            assert stored == incident.id
             async with opened(replica.url) as to_replica:
                 on_replica = await RedisStore.open(to_replica)
                 assert await on_replica.incident("i1") == incident
                 assert "is a replica" in str(await fails_soon(on_replica.next_epoch(SCOPE)))
+
+
+async def test_a_repetition_waits_for_what_it_repeats(tmp_path: Path) -> None:
+    """It writes nothing itself, on a connection that has written nothing, and must not pass."""
+    at_once = ["--repl-diskless-sync-delay", "0"]
+    async with Redis(tmp_path / "primary", options=at_once) as primary:
+        options = ["--replicaof", "127.0.0.1", str(primary.port)]
+        incident = new_incident()
+        async with Redis(tmp_path / "replica", options=options) as replica:
+            async with opened(primary.url) as connection:
+                store = await RedisStore.open(connection, wait_replicas=1)
+                await recovers(lambda: store.set_pause(None))
+                replica.pause()
+                await fails_soon(store.open_incident(incident, record_of(incident)))
+            async with opened(primary.url) as connection:
+                store = await RedisStore.open(connection, wait_replicas=1)
+                await fails_soon(store.open_incident(incident, record_of(incident)))
+
+
+async def test_a_fast_clock_of_the_past_does_not_stop_epochs(backend: RedisBackend) -> None:
+    """After an epoch far ahead of the clock the next is one more."""
+    store = await backend.store()
+    ahead = 4_000_000_000_000_000
+    key = f"rollbackd:{{{SCOPE}}}:epoch"
+    redis_cli(backend.server, "-n", str(backend.database), "SET", key, str(ahead))
+    assert [await store.next_epoch(SCOPE) for _ in range(2)] == [ahead + 1, ahead + 2]
+    await store.close()
 
 
 async def test_an_epoch_does_not_fall_behind_one_that_a_failover_lost(

@@ -139,6 +139,17 @@ async def test_store_and_controls_share_one_file(tmp_path: Path) -> None:
         await database.read(lambda c: c.execute("SELECT 1"))
 
 
+async def test_a_fast_clock_of_the_past_does_not_stop_epochs(tmp_path: Path) -> None:
+    """After an epoch far ahead of the clock the next is one more."""
+    database = await Database.open(tmp_path / "r.db")
+    store = await SQLiteStore.open(database)
+    ahead = 4_000_000_000_000_000
+    await store.next_epoch(SCOPE)
+    await database.run(lambda c: c.execute("UPDATE epochs SET epoch = ?", (ahead,)))
+    assert [await store.next_epoch(SCOPE) for _ in range(2)] == [ahead + 1, ahead + 2]
+    await store.close()
+
+
 async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     """And left as it is."""
     path = tmp_path / "r.db"

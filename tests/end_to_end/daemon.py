@@ -1,6 +1,7 @@
 """A real rollbackd process under test, and the short tree that lets an incident end in seconds."""
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -191,7 +192,8 @@ class Healthy:
 
     async def _report(self) -> None:
         while True:
-            try:
+            # The daemon may be down on purpose.
+            with contextlib.suppress(aiohttp.ClientError, AssertionError):
                 await self._daemon.events(
                     {
                         "event": "metric.sample",
@@ -200,9 +202,6 @@ class Healthy:
                         "values": {"error_ratio": 0.0},
                     }
                 )
-            except (aiohttp.ClientError, AssertionError):
-                # The daemon may be down on purpose.
-                pass
             await asyncio.sleep(0.1)
 
     async def __aenter__(self) -> None:

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.end_to_end.daemon import DaemonProcess, Healthy, rollout
+from tests.end_to_end.daemon import RULES, DaemonProcess, Healthy, rollout
 from tests.end_to_end.test_kafka import config_for, topic
 from tests.services.kafka import Broker
 from tests.services.polling import eventually
@@ -21,6 +21,15 @@ from tests.services.redis import Redis
 __all__ = ["topic"]
 
 _OUTAGE_SECONDS = 30
+
+#: Only series that a rule reads are kept.
+_RULES = """
+groups:
+  - name: load
+    rules:
+      - {record: load:events, expr: 'count_over_time(load[5m])'}
+      - {record: load:alerts, expr: 'count(ALERTS{alertname="Load"})'}
+"""
 
 
 class Load:
@@ -127,7 +136,9 @@ async def test_an_outage_of_redis_and_of_kafka_loses_nothing(
 ) -> None:
     """Every produced sample is counted and every acknowledged alert fires, after both outages."""
     async with Redis(tmp_path / "redis") as redis:
+        (tmp_path / "load.yaml").write_text(_RULES)
         config = config_for(kafka, topic, redis)
+        config["rules"] = [str(RULES), str(tmp_path / "load.yaml")]
         async with DaemonProcess(tmp_path / "daemon", config=config) as daemon:
             await rollout(daemon, scope)
             load = Load(daemon, kafka, topic, scope)
@@ -145,8 +156,8 @@ async def test_an_outage_of_redis_and_of_kafka_loses_nothing(
                 await daemon.until_incident(scope, "closed", within_seconds=60)
 
             async def all_there() -> bool:
-                samples = await daemon.get("/api/v1/query?expr=count_over_time(load[5m])")
-                alerts = await daemon.get("/api/v1/query?expr=count(ALERTS{alertname='Load'})")
+                samples = await daemon.get("/api/v1/query?expr=load:events")
+                alerts = await daemon.get("/api/v1/query?expr=load:alerts")
                 counted = [vector["value"] for vector in samples["vector"]]
                 firing = [vector["value"] for vector in alerts["vector"]]
                 return (

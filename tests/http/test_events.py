@@ -1,3 +1,5 @@
+import asyncio
+import io
 import json
 from typing import Any
 
@@ -95,3 +97,20 @@ async def test_a_full_engine_is_503_and_not_a_promise(
     async with client.post(PATH, json=event()) as response:
         assert response.status == 503
         assert "Retry-After" in response.headers
+
+
+async def test_others_get_a_turn_while_a_long_body_is_decoded(client: ClientSession) -> None:
+    body = as_lines(*[event()] * 20_000)
+    sending = asyncio.create_task(_post(client, io.BytesIO(body)))
+    answered = 0
+    while not sending.done():
+        async with client.get("/-/healthy") as response:
+            assert response.status == 200
+        answered += not sending.done()
+    assert await sending == {"accepted": 20_000, "rejected": []}
+    assert answered > 3
+
+
+async def _post(client: ClientSession, body: io.BytesIO) -> Any:
+    async with client.post(PATH, data=body) as response:
+        return await response.json()

@@ -1,4 +1,3 @@
-# ruff: noqa: ASYNC240  # a token file is a few bytes on a local disk
 import hmac
 import logging
 from pathlib import Path

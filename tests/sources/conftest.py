@@ -120,7 +120,8 @@ class Bench:
             self.producer = AIOKafkaProducer(bootstrap_servers=self.broker.address)
             await self.producer.start()
         sent = [
-            await self.producer.send(self.topic, value, partition=partition) for value in values
+            await self.producer.send(self.topic, value, key=b"k", partition=partition)
+            for value in values
         ]
         await asyncio.gather(*sent)
 
@@ -141,6 +142,16 @@ class Bench:
     async def committed_at(self, offset: int, partition: int = 0) -> bool:
         """Whether the group has committed exactly so far."""
         return await self.committed(partition) == offset
+
+    async def end(self, partition: int = 0) -> int:
+        """The offset of the next record of the topic."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.broker.address)
+        await consumer.start()
+        try:
+            tp = TopicPartition(self.topic, partition)
+            return int((await consumer.end_offsets([tp]))[tp])
+        finally:
+            await consumer.stop()
 
     async def read_topic(self, topic: str, count: int) -> list[Any]:
         """The first `count` records of a topic."""

@@ -8,8 +8,11 @@ import msgspec
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, Severity
 from rollbackd.levers import LEVERS
 from rollbackd.model.policy import DecisionTree
+from rollbackd.promql.errors import PromqlError
+from rollbackd.promql.expressions import compile_expr
 from rollbackd.rulefmt.decision_tree import read_decision_tree
 from rollbackd.rulefmt.rule_files import RuleFile, read_rule_file
+from rollbackd.rulefmt.source_text import SourceText
 from rollbackd.settings import Settings
 from rollbackd.triggers.engine import Engine
 
@@ -59,7 +62,18 @@ def build_engine(rule_files: list[RuleFile], tree: DecisionTree, settings: Setti
 
 def read_tree(path: Path) -> DecisionTree:
     """The decision tree of a file. Raises DocumentError."""
-    return read_decision_tree(_read(path), file=str(path), levers=LEVERS)
+    return read_decision_tree(
+        _read(path), file=str(path), levers=LEVERS, check_expression=expression_problems
+    )
+
+
+def expression_problems(text: SourceText) -> list[Diagnostic]:
+    """What is wrong with an expression, at its place in the file."""
+    try:
+        compile_expr(text.value)
+    except PromqlError as error:
+        return [text.diagnostic(error.id, error.message, error.start, error.end, error.fix)]
+    return []
 
 
 def rule_paths(paths: Iterable[Path]) -> list[Path]:
@@ -95,15 +109,15 @@ def _unknown_branches(rule_files: list[RuleFile], tree: DecisionTree) -> list[Di
     """A rule whose branch the tree does not have would fire into nothing."""
     known = ", ".join(f"`{name}`" for name in tree.branches)
     return [
-        Diagnostic(
+        branch.diagnostic(
             "rule/unknown-branch",
-            Severity.ERROR,
-            f"rule `{rule.name}` names branch `{rule.labels['branch']}`, "
-            f"which the decision tree does not have; it has {known}",
-            rule.position,
+            f"rule `{rule.name}` names branch `{branch}`, which the decision tree does not have; "
+            f"it has {known}",
         )
         for file in rule_files
         for group in file.groups
         for rule in group.rules
-        if "branch" in rule.labels and rule.labels["branch"] not in tree.branches
+        if (branch := rule.labels.get("branch")) is not None
+        and branch.value not in tree.branches
+        and "{{" not in branch.value
     ]

@@ -51,8 +51,7 @@ class EvaluationLoop:
         """Once round. Raises TemporaryError when the store cannot be reached."""
         keys = await self._intake.take_inbox()
         engine, now_ms = self._engine(), self._clock.now()
-        due_ms = engine.next_due_ms(now_ms)
-        if engine.dirty or keys or (due_ms is not None and due_ms <= now_ms):
+        if engine.dirty or keys or engine.next_due_ms(now_ms) <= now_ms:
             self._unfinished.append(self._evaluate(engine, now_ms))
         while self._unfinished:
             evaluation = self._unfinished[0]

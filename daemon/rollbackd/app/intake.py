@@ -100,7 +100,7 @@ class Intake:
         for known_good in await self._store.all_known_good():
             self.pin_baseline(known_good)
         for entry in await self._store.firing_alerts():
-            self._engine().set_alert(entry.alert, entry.received_at_ms)
+            self._engine().set_alert(entry.alert, seen_at_ms=entry.received_at_ms)
 
     async def take_inbox(self) -> list[str]:
         """Hand accepted alerts to the engine; returns their keys, to be marked when acted on."""
@@ -108,7 +108,7 @@ class Intake:
             return []
         entries = await self._store.unhandled(_INBOX_BATCH)
         for entry in entries:
-            self._engine().set_alert(entry.alert, entry.received_at_ms)
+            self._engine().set_alert(entry.alert, seen_at_ms=entry.received_at_ms)
         self._inbox_filled = len(entries) == _INBOX_BATCH
         self._telemetry.inbox_unhandled.set(len(entries))
         return [entry.key for entry in entries]

@@ -30,6 +30,7 @@ _SOCKET_SECONDS: Final = 1.0
 _DEADLINE_SECONDS: Final = 2.0
 _POOL_SIZE: Final = 16
 _REPLICATION_MS: Final = 500
+_WAITS: Final = "rollbackd:waits"
 
 #: What the first word of a server's refusal says about trying again.
 _PASSING: Final = frozenset({
@@ -126,14 +127,18 @@ class RedisConnection:
         """
         sent = [*commands]
         if wait_replicas:
-            sent.append(("WAIT", wait_replicas, _REPLICATION_MS))
+            # WAIT looks at the last write of this connection, and a repetition may write nothing
+            sent += [("INCR", _WAITS), ("WAIT", wait_replicas, _REPLICATION_MS)]
         try:
             replies = await self._execute(self._writer, sent)
         except _ScriptsForgottenError:
             # the server has restarted: no script has run, and what is sent along may be repeated
             await self._load_scripts()
             replies = await self._execute(self._writer, sent)
-        if wait_replicas and replies.pop() < wait_replicas:
+        if not wait_replicas:
+            return replies
+        *replies, _, acknowledged = replies
+        if acknowledged < wait_replicas:
             raise TemporaryError(
                 f"Redis `{self.address}` has the change, but fewer than {wait_replicas}"
                 " replicas have acknowledged it"

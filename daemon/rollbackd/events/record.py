@@ -17,7 +17,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 class _Probe(msgspec.Struct):
-    alerts: msgspec.Raw | None = None
+    alerts: msgspec.Raw = msgspec.Raw()
 
 
 _PROBE: Final = msgspec.json.Decoder(_Probe)
@@ -67,7 +67,7 @@ def _has_alerts(value: bytes) -> bool:
         probe = decode_json(_PROBE, value)
     except Rejected:
         return False
-    return probe.alerts is not None and bytes(probe.alerts).lstrip().startswith(b"[")
+    return bytes(probe.alerts).lstrip().startswith(b"[")
 
 
 def _refuse_cloudevents(headers: Headers) -> None:

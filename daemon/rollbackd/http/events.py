@@ -4,6 +4,7 @@ Each item stands for itself: the good ones are taken, the bad ones go to the dea
 named in the answer.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Final
 
@@ -25,6 +26,9 @@ SOURCE: Final = "http"
 
 #: Bad items of one body that are buried one by one and named in the answer; the rest are counted.
 MAX_NAMED: Final = 100
+
+#: Items that are decoded before others get a turn on the event loop.
+_TURN: Final = 500
 
 
 class EventsApi:
@@ -55,8 +59,11 @@ class EventsApi:
             self._telemetry.events_received.labels(SOURCE).inc()
             good: list[Batch] = []
             bad: list[Rejected] = []
-            for item in native.decode_each(body, now_ms=self._clock.now()):
+            for count, item in enumerate(native.decode_each(body, now_ms=self._clock.now())):
                 bad.append(item) if isinstance(item, Rejected) else good.append(item)
+                if count % _TURN == _TURN - 1:
+                    # A body of 50,000 events takes most of a second; rollbacks do not wait for it.
+                    await asyncio.sleep(0)
             # The dead letters first: should the store fail now, the caller sends everything again,
             # and a dead letter that is there twice does no harm, as a sample would.
             await self._bury(body, bad)

@@ -1,13 +1,15 @@
 """`decision-tree.yaml` -> DecisionTree, with every problem at its position."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 import msgspec
 
+from rollbackd.documents.diagnostics import Diagnostic
 from rollbackd.documents.reader import Document, Fields, Reader
 from rollbackd.documents.yaml import compose
 from rollbackd.model.policy import BranchPolicy, Budget, DecisionTree, ExitTarget, LeverCall
+from rollbackd.rulefmt.source_text import SourceText, locate
 
 _DEFAULTS: Final = (
     "mode",
@@ -31,24 +33,32 @@ _BRANCH: Final = (
 )
 
 
-def read_decision_tree(text: str, *, file: str, levers: Collection[str]) -> DecisionTree:
+#: What is wrong with an expression, at its place.
+ExpressionCheck = Callable[[SourceText], list[Diagnostic]]
+
+
+def read_decision_tree(
+    text: str, *, file: str, levers: Collection[str], check_expression: ExpressionCheck
+) -> DecisionTree:
     """Read and check a tree; `levers` are the names that the daemon has.
 
-    Raises DocumentError with every problem. Expressions of exit targets are not parsed here: the
-    trigger engine compiles them.
+    `check_expression` is asked about each exit target. Raises DocumentError with every problem.
     """
     document = Document(file, text)
     root = compose(text, file=file)
     tree = DecisionTree(branches={})
     if root is not None:
-        tree = _TreeReader(document, levers).read(Reader(document, root))
+        tree = _TreeReader(document, levers, check_expression).read(Reader(document, root))
     document.raise_errors()
     return tree
 
 
 class _TreeReader:
-    def __init__(self, document: Document, levers: Collection[str]) -> None:
+    def __init__(
+        self, document: Document, levers: Collection[str], check_expression: ExpressionCheck
+    ) -> None:
         self._document = document
+        self._check_expression = check_expression
         self._levers = sorted(levers)
 
     def read(self, root: Reader) -> DecisionTree:
@@ -146,7 +156,7 @@ class _TreeReader:
             f = item.fields(("name", "value", "below", "above"), required=("name", "value"))
             target = ExitTarget(
                 name=f.read("name", Reader.string, ""),
-                value=f.read("value", Reader.text_of_scalar, ""),
+                value=f.read("value", self._expression, ""),
                 below=f.read("below", Reader.number, None),
                 above=f.read("above", Reader.number, None),
             )
@@ -160,6 +170,11 @@ class _TreeReader:
                 item.problem("tree/target-name", f"exit target `{target.name}` stands here twice")
             found[target.name] = target
         return found
+
+    def _expression(self, reader: Reader) -> str:
+        text = reader.text_of_scalar()
+        self._document.diagnostics += self._check_expression(locate(self._document, reader.node))
+        return text
 
     def _chosen(self, reader: Reader | None, targets: dict[str, ExitTarget]) -> list[ExitTarget]:
         if reader is None:

@@ -20,6 +20,7 @@ pass over it; they never miss one.
     rollbackd:{store}:inbox:firing             SET of fingerprints whose newest entry fires
     rollbackd:{store}:inbox:prunable           ZSET `key fingerprint` by received_at_ms
     rollbackd:{store}:inbox:sequence           STRING, counts arrivals
+    rollbackd:waits                            STRING, counts waits for replicas
 """
 
 from collections.abc import Callable, Sequence

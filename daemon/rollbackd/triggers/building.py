@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rollbackd.documents.diagnostics import Diagnostic, DocumentError
+from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, Severity
 from rollbackd.promql.errors import PromqlError
 from rollbackd.promql.expressions import CompiledExpr, compile_expr
-from rollbackd.rulefmt.rules import Rule, RuleFile, RuleGroup, RuleKind
+from rollbackd.rulefmt.rule_files import Rule, RuleFile, RuleGroup, RuleKind
 from rollbackd.rulefmt.source_text import SourceText
 from rollbackd.triggers.alerting import AlertRule
 from rollbackd.triggers.recording import RecordingRule
@@ -44,18 +44,20 @@ class Built:
 
     rules: list[AnyRule]
     groups: list[Group]
+    targets: list[CompiledExpr]
 
 
 def build_rules(
     files: Sequence[RuleFile],
     *,
+    targets: Sequence[str],
     interval_ms: int,
     step_ms: int,
     external_labels: Mapping[str, str],
 ) -> Built:
     """Compile every rule. Raises DocumentError with all that is wrong."""
     problems: list[Diagnostic] = []
-    built = Built([], [])
+    built = Built([], [], [])
 
     def compile_text(text: str) -> CompiledExpr:
         return compile_expr(text, step_ms=step_ms)
@@ -69,6 +71,11 @@ def build_rules(
                 if made is not None:
                     group.rules.append(len(built.rules))
                     built.rules.append(made)
+    for text in targets:
+        try:
+            built.targets.append(compile_text(text))
+        except PromqlError as error:
+            problems.append(_target_problem(text, error))
     if problems:
         raise DocumentError(problems)
     return built

@@ -14,13 +14,15 @@ from rollbackd.model.triggers import RuleState, Trigger
 from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.expressions import DEFAULT_STEP_MS, CompiledExpr, compile_expr
 from rollbackd.promql.store import IngestResult, Store
-from rollbackd.rulefmt.rules import RuleFile
+from rollbackd.rulefmt.rule_files import RuleFile
 from rollbackd.triggers.alerting import ALERT_STATE, ALERTS, AlertRule
 from rollbackd.triggers.building import AnyRule, Group, build_rules
 
 #: Idle series are looked for this often.
 _EXPIRE_EVERY_MS: Final = 30_000
 _FOREVER: Final = 1 << 62
+#: Expressions of `query` that stay compiled.
+_COMPILED_MEMORY: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,14 @@ class Evaluation:
 class Engine:
     """Rules with their series. Build it, feed it, and evaluate when `next_due_ms` says so."""
 
-    def __init__(self, rules: list[AnyRule], groups: list[Group], store: Store) -> None:
+    def __init__(
+        self, rules: list[AnyRule], groups: list[Group], store: Store, *, step_ms: int
+    ) -> None:
         self._rules = rules
         self._groups = groups
         self._store = store
-        self._step_ms = DEFAULT_STEP_MS
+        self._step_ms = step_ms
+        self._compiled: dict[str, CompiledExpr] = {}
         self._left_over: set[int] = set()
         self._deadlines: dict[int, int] = {}
         self._pins: dict[Labels, float] = {}
@@ -60,7 +65,7 @@ class Engine:
         lateness_ms: int = 5_000,
         max_series: int = 100_000,
         ahead_ms: int = 600_000,
-        interval_ms: int = 15_000,
+        default_interval_ms: int = 15_000,
         step_ms: int = DEFAULT_STEP_MS,
         retain_ms: int = 0,
         external_labels: Mapping[str, str] | None = None,
@@ -68,14 +73,15 @@ class Engine:
         """Compile every rule.
 
         `targets` are further expressions whose series are kept. `lateness_ms` is how far out of
-        order a series may be, `ahead_ms` how far in the future a sample may lie, `interval_ms` the
-        evaluation interval of groups that name none, `step_ms` that of subqueries that name none,
-        `retain_ms` the least time that any sample is kept.
-        Raises DocumentError with every mistake in the files, ValueError for a bad target.
+        order a series may be, `ahead_ms` how far in the future a sample may lie,
+        `default_interval_ms` the evaluation interval of groups that name none, `step_ms` that of
+        subqueries that name none, `retain_ms` the least time that any sample is kept.
+        Raises DocumentError with every mistake in the files and the targets.
         """
         built = build_rules(
             rule_files,
-            interval_ms=interval_ms,
+            targets=targets,
+            interval_ms=default_interval_ms,
             step_ms=step_ms,
             external_labels=external_labels or {},
         )
@@ -85,11 +91,11 @@ class Engine:
         for index, rule in enumerate(built.rules):
             for selector, window_ms in rule.expr.reads:
                 store.register(selector, window_ms=window_ms, rule=index)
-        for text in targets:
-            for selector, window_ms in compile_expr(text, step_ms=step_ms).reads:
+        engine = cls(built.rules, built.groups, store, step_ms=step_ms)
+        for target in built.targets:
+            engine._compiled[target.text] = target
+            for selector, window_ms in target.reads:
                 store.register(selector, window_ms=window_ms)
-        engine = cls(built.rules, built.groups, store)
-        engine._step_ms = step_ms
         return engine
 
     @property
@@ -121,7 +127,7 @@ class Engine:
         """Take samples; `now_ms` is the wall clock, or the stream's time while catching up."""
         return self._store.ingest(samples, now_ms)
 
-    def set_alert(self, alert: Alert, *, seen_at_ms: int | None = None) -> bool:
+    def set_alert(self, alert: Alert, seen_at_ms: int | None = None) -> bool:
         """Begin or end `ALERTS{alertstate="firing", ...}`; False when no rule reads it.
 
         `seen_at_ms` is when the notice arrived: it is the event time of rules that read the page.
@@ -203,7 +209,12 @@ class Engine:
 
     def compile(self, expr: str) -> CompiledExpr:
         """Compile an expression for `query`. Raises ValueError."""
-        return compile_expr(expr, step_ms=self._step_ms)
+        known = self._compiled.get(expr)
+        if known is None:
+            if len(self._compiled) >= _COMPILED_MEMORY:
+                self._compiled.clear()
+            known = self._compiled[expr] = compile_expr(expr, step_ms=self._step_ms)
+        return known
 
     def query(
         self, compiled: CompiledExpr, now_ms: int, since_ms: int | None = None
@@ -224,7 +235,7 @@ class Engine:
         for labels, value in old._pins.items():
             self.pin(labels, value)
         for alert, seen_at_ms in old._alerts.values():
-            self.set_alert(alert, seen_at_ms=seen_at_ms)
+            self.set_alert(alert, seen_at_ms)
         known = {_identity(rule): rule for rule in old._rules}
         for index, rule in enumerate(self._rules):
             same = known.get(_identity(rule))

@@ -12,7 +12,7 @@ from rollbackd.settings import KafkaSettings
 from rollbackd.sources.kafka.connection import new_producer
 from rollbackd.sources.kafka.driver import Producer, Record, Sent
 
-_SEND_SECONDS: Final = 10.0
+_SEND_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 3.0
 #: After a failure the topic is left alone for so long, and letters go to the sink at once.
 _PAUSE_SECONDS: Final = 30.0

@@ -46,6 +46,9 @@ class Rule:
     position: Position
 
 
+_NO_RULES: Final[tuple[Rule, ...]] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleGroup:
     """Rules that are evaluated in order; `limit` 0 means none, `interval_ms` None the default."""
@@ -65,7 +68,7 @@ class RuleFile:
     groups: tuple[RuleGroup, ...]
 
 
-def parse_rules(text: str, *, file: str) -> RuleFile:
+def read_rule_file(text: str, *, file: str) -> RuleFile:
     """Read a rule file. Raises DocumentError with every problem found."""
     document = Document(file, text)
     root = compose(text, file=file)
@@ -105,7 +108,7 @@ def _group(document: Document, reader: Reader) -> RuleGroup:
             unsupported.problem(
                 "rule/unsupported", f"`{key}` of a group is not supported", fix=f"remove `{key}`"
             )
-    rules = fields.read("rules", lambda r: tuple(_rule(document, item) for item in r.items()), ())
+    rules = fields.read("rules", lambda r: _rules(document, r), _NO_RULES)
     return RuleGroup(
         name=name,
         interval_ms=fields.read("interval", Reader.duration_ms, 0) or None,
@@ -113,6 +116,10 @@ def _group(document: Document, reader: Reader) -> RuleGroup:
         rules=rules,
         position=reader.position,
     )
+
+
+def _rules(document: Document, reader: Reader) -> tuple[Rule, ...]:
+    return tuple(_rule(document, item) for item in reader.items())
 
 
 def _rule(document: Document, reader: Reader) -> Rule:
