@@ -179,7 +179,9 @@ async def rollout(daemon: DaemonProcess, scope: str) -> None:
         "alias:docs_live": {"index": "docs_vB"},
         "pointer:live": {"target": "green"},
     }.items():
-        status, answer = await daemon.send("PUT", f"/api/v1/controls/{scope}/{name}", value)
+        status, answer = await daemon.send(
+            "PUT", f"/api/v1/controls/{scope}/{name}", {"value": value}
+        )
         assert status == 200, answer
 
 

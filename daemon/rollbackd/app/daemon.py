@@ -126,12 +126,16 @@ class Daemon:
         await self._cleanups.run()
 
     async def reload(self) -> None:
-        """Read the config file, rules and tree again; all or nothing. Raises DocumentError."""
+        """Read the config file, rules, tree and token files again; all or nothing.
+
+        Raises DocumentError, or ValueError for a token file or certificate that cannot be used.
+        """
         self._service_manager.reloading()
         try:
             settings = load_settings(self.settings.path) if self._has_file else self.settings
             fresh = load(settings)
-        except DocumentError as error:
+            self._http.reload()
+        except (DocumentError, ValueError) as error:
             self.telemetry.config_reload_ok.set(0)
             logger.error("reload refused; the last good one stays", extra={"because": str(error)})  # noqa: TRY400  # a user's mistake needs no traceback
             self._service_manager.ready("reload refused")
@@ -141,7 +145,6 @@ class Daemon:
         self._dispatcher.tree = fresh.tree
         for known_good in await self._backends.store.all_known_good():
             self._intake.pin_baseline(known_good)
-        self._http.reload()
         self._reload_succeeded()
         self._service_manager.ready("reloaded")
         logger.info("reloaded")
@@ -274,7 +277,7 @@ class Daemon:
         async def reload() -> None:
             try:
                 await self.reload()
-            except DocumentError:
+            except (DocumentError, ValueError):
                 return
 
         self._reloading = asyncio.create_task(reload(), name="reload")

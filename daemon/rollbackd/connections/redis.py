@@ -127,7 +127,7 @@ class RedisConnection:
         """
         sent = [*commands]
         if wait_replicas:
-            # WAIT looks at the last write of this connection, and a repetition may write nothing
+            # since Redis 7.2 WAIT looks at this connection's last write: a repetition has none
             sent += [("INCR", _WAITS), ("WAIT", wait_replicas, _REPLICATION_MS)]
         try:
             replies = await self._execute(self._writer, sent)

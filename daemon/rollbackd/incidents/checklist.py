@@ -31,6 +31,7 @@ def choose_lever(
 
     Roll back what changed: first a lever that brings back every changed pin, then one that fits
     anything, then one that brings back some; in each group the order of the tree, fastest first.
+    Without a known difference it is the order of the tree alone.
     """
     done = set(tried)
     left = [(i, call) for i, call in enumerate(policy.levers) if i not in done]
@@ -58,20 +59,23 @@ def advance_hold(hold: Hold, verdict: Verdict, now_ms: int) -> Hold:
     """The hold after one more reading.
 
     Green adds the time since the reading before, if that was green too; unknown adds nothing; red
-    starts over. A gap in the readings (the daemon was down) adds nothing either.
+    starts over. A gap in the readings (the daemon was down, the clock was set) counts neither for
+    the hold nor against the deadline of the first green.
     """
-    gap = now_ms - hold.read_at_ms if hold.read_at_ms is not None else 0
+    started_ms = hold.read_at_ms if hold.read_at_ms is not None else hold.not_green_since_ms
+    gap = now_ms - started_ms if started_ms is not None else 0
+    watched = 0 <= gap <= MAX_READING_GAP_MS
     green_ms = hold.green_ms
     if verdict is Verdict.RED:
         green_ms = 0
     elif verdict is Verdict.GREEN and hold.verdict is Verdict.GREEN:
-        green_ms += gap if 0 <= gap <= MAX_READING_GAP_MS else 0
+        green_ms += gap if watched else 0
     if verdict is Verdict.GREEN:
         not_green_since = None
     elif hold.not_green_since_ms is None:
         not_green_since = now_ms
     else:
-        not_green_since = hold.not_green_since_ms
+        not_green_since = hold.not_green_since_ms + (0 if watched else gap)
     first_green = hold.first_green_at_ms
     if first_green is None and verdict is Verdict.GREEN:
         first_green = now_ms
@@ -86,7 +90,7 @@ def advance_hold(hold: Hold, verdict: Verdict, now_ms: int) -> Hold:
 
 def _misfit(call: LeverCall, changed: frozenset[str]) -> int:
     reverts = set(call.reverts)
-    if changed and reverts >= changed:
+    if reverts >= changed:  # nothing changed, or nothing is known: the order of the tree
         return 0
     if not reverts:
         return 1

@@ -17,7 +17,7 @@ Detail = dict[str, object]
 #: An incident after a move, and what the journal tells of it.
 Next = tuple[Incident, Detail]
 
-#: States that another branch may take over from, once nothing is pending.
+#: States that another branch or a person may turn from, once nothing is pending.
 _BEFORE_THE_END: Final = frozenset(
     {
         State.FREEZING,
@@ -131,6 +131,11 @@ def page_overdue(incident: Incident, now_ms: int) -> Next:
     return replace(incident, ledger=ledger, note=note), {"overdue": targets}
 
 
+def restore_due(incident: Incident) -> bool:
+    """Whether everything is given back now because a person said so."""
+    return incident.restore_asked and incident.pending is None and incident.state in _BEFORE_THE_END
+
+
 def takeover_due(incident: Incident) -> bool:
     """Whether another branch takes over now."""
     return (
@@ -144,6 +149,9 @@ def take_over(incident: Incident, now_ms: int) -> Next:
     """Go on under the branch of higher priority; what was taken so far stays in the ledger."""
     assert incident.preempted_by is not None
     policy = incident.preempted_by
+    if policy.rotate is None and incident.flipped_at_ms is not None:
+        # the flip may still wait for its rotation, which this branch would leave out (F1)
+        policy = replace(policy, rotate=incident.policy.rotate)
     detail: Detail = {
         "from": incident.branch,
         "to": policy.branch,

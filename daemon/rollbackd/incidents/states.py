@@ -8,22 +8,24 @@ from rollbackd.model.policy import BranchPolicy
 _PEOPLE: Final = frozenset({State.NEEDS_HUMAN, State.ABORTED})
 #: Where an incident goes when another branch takes it over.
 _TAKEOVER: Final = frozenset({State.FREEZING, State.CHOOSING, State.ROTATING, State.THROTTLING})
+#: What may follow once there is something to give back: also a person's word to do so.
+_ACTING: Final = _TAKEOVER | _PEOPLE | {State.RESTORING}
 
 #: From a state, the states that a step may lead to. A state may always stay what it is.
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.DETECTED: frozenset({State.CAPTURING, State.AWAITING_APPROVAL, State.OBSERVED}) | _PEOPLE,
     State.AWAITING_APPROVAL: frozenset({State.CAPTURING, State.OBSERVED}) | _PEOPLE,
     State.CAPTURING: frozenset({State.WATCHING}) | _TAKEOVER | _PEOPLE,
-    State.FREEZING: frozenset({State.WATCHING}) | _TAKEOVER | _PEOPLE,
-    State.CHOOSING: frozenset({State.FLIPPING, State.WATCHING}) | _TAKEOVER | _PEOPLE,
-    State.FLIPPING: frozenset({State.WATCHING}) | _TAKEOVER | _PEOPLE,
-    State.ROTATING: frozenset({State.WATCHING}) | _TAKEOVER | _PEOPLE,
-    State.THROTTLING: frozenset({State.WATCHING}) | _TAKEOVER | _PEOPLE,
-    State.WATCHING: frozenset({State.RESTORING, State.ESCALATING}) | _TAKEOVER | _PEOPLE,
-    State.ESCALATING: frozenset({State.CHOOSING}) | _TAKEOVER | _PEOPLE,
+    State.FREEZING: frozenset({State.WATCHING}) | _ACTING,
+    State.CHOOSING: frozenset({State.FLIPPING, State.WATCHING}) | _ACTING,
+    State.FLIPPING: frozenset({State.WATCHING}) | _ACTING,
+    State.ROTATING: frozenset({State.WATCHING}) | _ACTING,
+    State.THROTTLING: frozenset({State.WATCHING}) | _ACTING,
+    State.WATCHING: frozenset({State.ESCALATING}) | _ACTING,
+    State.ESCALATING: _ACTING,
     State.RESTORING: frozenset({State.AUDITING}) | _PEOPLE,
     State.AUDITING: frozenset({State.CLOSED}) | _PEOPLE,
-    State.NEEDS_HUMAN: frozenset({State.RESTORING}) | _PEOPLE | _TAKEOVER,
+    State.NEEDS_HUMAN: _ACTING,
     State.CLOSED: frozenset(),
     State.OBSERVED: frozenset(),
     State.ABORTED: frozenset(),

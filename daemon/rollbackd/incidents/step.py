@@ -14,7 +14,7 @@ from rollbackd.incidents import moves
 from rollbackd.incidents.checklist import advance_hold, changed_pins, overall
 from rollbackd.incidents.ledger import register, with_restored, with_taken, with_void
 from rollbackd.incidents.moves import Detail, Next
-from rollbackd.incidents.states import check_transition
+from rollbackd.incidents.states import IllegalTransitionError, check_transition
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import Incident, Intent, JournalRecord, State
 from rollbackd.model.levers import LeverKind, Op
@@ -24,6 +24,7 @@ from rollbackd.model.triggers import Verdict
 MAX_MOVED: Final = 3
 
 _ACTING: Final = frozenset({State.FREEZING, State.ROTATING, State.THROTTLING})
+_GIVING_BACK: Final = frozenset({State.RESTORING, State.AUDITING})
 
 
 def next_command(incident: Incident) -> m.Command | None:
@@ -32,7 +33,7 @@ def next_command(incident: Incident) -> m.Command | None:
         return None
     if incident.pending is not None:
         return m.Perform(intent=incident.pending)
-    if moves.takeover_due(incident) or incident.state in {
+    if _turns(incident) or incident.state in {
         State.DETECTED,
         State.ESCALATING,
         State.RESTORING,
@@ -49,8 +50,9 @@ def step(incident: Incident, event: m.Event, now_ms: int) -> tuple[Incident, Jou
     """The incident after the event, and the journal record of the change.
 
     The record is None when a reading changed nothing but the hold's clock. Raises
-    IllegalTransitionError when the event does not belong to the incident's state.
+    IllegalTransitionError when the event does not answer the incident's next command.
     """
+    _check_answer(incident, event)
     after, detail = _HANDLERS[type(event)](incident, event, now_ms)
     check_transition(incident.state, after.state)
     if after.state is not incident.state:
@@ -71,7 +73,31 @@ def step(incident: Incident, event: m.Event, now_ms: int) -> tuple[Incident, Jou
     )
 
 
+def _turns(incident: Incident) -> bool:
+    """Whether a person or another branch makes it go elsewhere than its state says."""
+    return moves.restore_due(incident) or moves.takeover_due(incident)
+
+
+def _check_answer(incident: Incident, event: m.Event) -> None:
+    command = next_command(incident)
+    expected: tuple[type[m.Event], ...] = ()
+    if isinstance(command, m.Perform):
+        done = m.Sealed if command.intent.reverts is None else m.GivenBack
+        expected = (done, m.Failed)
+    elif command is not None:
+        expected = _ANSWERS[type(command)]
+    if command is not None and isinstance(event, (*expected, *_FROM_OUTSIDE)):
+        return
+    wanted = type(command).__name__ if command is not None else "nothing: it has ended"
+    raise IllegalTransitionError(
+        f"{type(event).__name__} in state {incident.state}, which waits for {wanted}"
+    )
+
+
 def _continued(incident: Incident, _event: m.Continued, now_ms: int) -> Next:
+    if moves.restore_due(incident):
+        incident = replace(incident, restore_asked=False)
+        return moves.enter(incident, State.RESTORING, Reason.OPERATOR_DECISION, now_ms), {}
     if moves.takeover_due(incident):
         return moves.take_over(incident, now_ms)
     if incident.state is State.DETECTED:
@@ -84,6 +110,8 @@ def _continued(incident: Incident, _event: m.Continued, now_ms: int) -> Next:
         return moves.without_lever(incident)
     if incident.state is State.NEEDS_HUMAN:
         return moves.page_overdue(incident, now_ms)
+    if incident.state is State.AWAITING_APPROVAL:
+        return incident, {}
     return moves.forward(incident, incident.reason, now_ms), {}
 
 
@@ -122,6 +150,7 @@ def _prepared(incident: Incident, event: m.Prepared, now_ms: int) -> Next:
 
 def _nothing_to_move(incident: Incident, event: m.NothingToMove, now_ms: int) -> Next:
     detail: Detail = {"lever": event.call.lever, "name": event.call.name}
+    incident = replace(incident, moved=0)
     if event.index is None:
         return moves.done(moves.pop(incident), incident.reason, now_ms), detail
     # The pointer already stands at the known good: there is nothing to flip, and the rest of the
@@ -132,7 +161,7 @@ def _nothing_to_move(incident: Incident, event: m.NothingToMove, now_ms: int) ->
 
 def _refused(incident: Incident, event: m.Refused, now_ms: int) -> Next:
     detail: Detail = {"lever": event.call.lever, "name": event.call.name, "message": event.message}
-    incident = replace(incident, note=event.message)
+    incident = replace(incident, note=event.message, moved=0)
     if event.index is not None:
         incident = replace(
             incident, tried=[*incident.tried, event.index], reason=Reason.LEVER_FAILED
@@ -233,7 +262,8 @@ def _audited(incident: Incident, event: m.Audited, now_ms: int) -> Next:
 def _trigger_joined(incident: Incident, event: m.TriggerJoined, _now_ms: int) -> Next:
     incident = replace(incident, triggers=[*incident.triggers, event.trigger])
     rival = incident.preempted_by or incident.policy
-    if event.policy.priority < rival.priority:
+    # a branch that only observes must not act through an incident that another one opened
+    if event.policy.mode == "act" and event.policy.priority < rival.priority:
         incident = replace(incident, preempted_by=event.policy)
     return incident, {"rule": event.trigger.rule, "branch": event.policy.branch}
 
@@ -241,9 +271,11 @@ def _trigger_joined(incident: Incident, event: m.TriggerJoined, _now_ms: int) ->
 def _decided(incident: Incident, event: m.Decided, now_ms: int) -> Next:
     detail: Detail = {"decision": event.decision, "by": event.by}
     incident = replace(incident, note=f"{event.decision} by {event.by}")
-    if event.decision == "restore" and incident.pending is None:
-        return moves.enter(incident, State.RESTORING, Reason.OPERATOR_DECISION, now_ms), detail
+    if event.decision == "restore" and incident.state not in _GIVING_BACK:
+        return replace(incident, restore_asked=True), detail
     if event.decision == "abort":
+        if incident.pending is not None:
+            detail["unknown"] = str(incident.pending.change.target)
         incident = replace(incident, closed_at_ms=now_ms)
         return moves.enter(incident, State.ABORTED, Reason.OPERATOR_DECISION, now_ms), detail
     return incident, detail
@@ -274,6 +306,15 @@ _WAITING: Final[dict[State, Callable[[], m.Command]]] = {
     State.NEEDS_HUMAN: m.AwaitPerson,
     State.AWAITING_APPROVAL: m.AwaitPerson,
 }
+_ANSWERS: Final[dict[type[m.Command], tuple[type[m.Event], ...]]] = {
+    m.Continue: (m.Continued,),
+    m.CaptureEvidence: (m.Captured,),
+    m.Prepare: (m.Prepared, m.NothingToMove, m.Refused),
+    m.Watch: (m.Read,),
+    m.AwaitPerson: (m.Continued,),
+    m.RunAudit: (m.Audited,),
+}
+_FROM_OUTSIDE: Final = (m.TriggerJoined, m.Decided, m.Resumed)
 _HANDLERS: Final[dict[type[m.Event], Callable[[Incident, Any, int], Next]]] = {
     m.Continued: _continued,
     m.Captured: _captured,

@@ -166,6 +166,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     audit: list[AuditCheck] = []
     #: A branch of higher priority that takes over once nothing is pending.
     preempted_by: BranchPolicy | None = None
+    #: A person wants everything given back, once nothing is pending.
+    restore_asked: bool = False
     #: Intents journaled so far; names the next op id.
     acts: int = 0
     pulled_by: str = ""
