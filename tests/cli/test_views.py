@@ -54,7 +54,7 @@ def test_the_screen_shows_series_checklist_controls_hold_and_log() -> None:
         "12.5 s = 8m 20s at 40x",
         "canary  30%",
         "7,000 events sent",
-        "canary over pinned baseline 0.21  threshold 0.15",
+        "over the pinned baseline, all users: 0.21  threshold 0.15",
         "✔  flipping       +2.00 s",
         "▶  watching       +3.50 s",
         "-  throttling  not needed",

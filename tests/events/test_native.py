@@ -72,7 +72,10 @@ def test_times(ts: object, time_ms: int) -> None:
         ({"ts": "2026-11-22T20:00:00"}, "no time zone; for UTC write `2026-11-22T20:00:00Z`"),
         ({"ts": "yesterday"}, '`ts`: invalid RFC3339 encoded datetime in `"yesterday"`'),
         ({"ts": [1]}, "`ts`: expected"),
-        ({"values": {"delta_s": None}}, 'got `null` in `{"delta_s":null}`; no data is not a number'),
+        (
+            {"values": {"delta_s": None}},
+            'got `null` in `{"delta_s":null}`; no data is not a number',
+        ),
         ({"values": {"delta_s": "NaN"}}, "`values[...]`: expected `float`, got `str`"),
         ({"values": {"delta_s": True}}, "expected `float`, got `bool`"),
         ({"values": {"delta-s": 1}}, "`delta-s` is not a metric name"),

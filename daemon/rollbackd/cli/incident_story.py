@@ -100,6 +100,9 @@ def transition(record: JournalRecord) -> Text:
     text.append(" => ", style="dim")
     text.append(record.to_state, style=state_style(record.to_state))
     text.append(f": {record.reason}")
+    target = record.detail.get("target") or record.detail.get("gives_back")
+    if target:
+        text.append(f" ({target})", style="dim")
     return text
 
 

@@ -5,14 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rollbackd.app import configuration
+from rollbackd.cli.rule_tests import read_tests, read_text
 from rollbackd.cli.shapes import Shape, shape_of
-from rollbackd.documents.diagnostics import (
-    Diagnostic,
-    DocumentError,
-    Position,
-    Severity,
-    errors_in,
-)
+from rollbackd.documents.diagnostics import Diagnostic, DocumentError, errors_in
 from rollbackd.model.policy import DecisionTree
 from rollbackd.rulefmt.rule_files import read_rule_file
 from rollbackd.settings import default_settings, load_settings
@@ -46,7 +41,7 @@ def inspect(path: Path) -> Inspection:
     """One file; a config together with everything that it names."""
     shape = None
     try:
-        text = _read(path)
+        text = read_text(path)
         shape = shape_of(text, file=str(path))
         _use(path, shape, text)
     except DocumentError as error:
@@ -78,14 +73,5 @@ def _use(path: Path, shape: Shape, text: str) -> None:
             tree = configuration.read_tree(path)
             configuration.build_engine([], tree, default_settings())
         case Shape.TESTS:
-            pass
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        where = Position(str(path), 1, 1)
-        message = f"cannot read the file: {reason}"
-        raise DocumentError([Diagnostic("file/read", Severity.ERROR, message, where)]) from None
+            _, test_rules = read_tests(path)
+            configuration.build_engine(test_rules, DecisionTree(branches={}), default_settings())

@@ -38,7 +38,7 @@ app.command("run", rich_help_panel=_DAEMON)(running.run)
 app.command("version", rich_help_panel=_DAEMON)(version.version)
 
 app.command("check", rich_help_panel=_RULES)(checking.check)
-app.command("test", rich_help_panel=_RULES)(testing.test)
+app.command("test", rich_help_panel=_RULES)(testing.run_rule_tests)
 app.command("replay", rich_help_panel=_RULES)(replaying.replay)
 
 app.command("incidents", rich_help_panel=_INCIDENTS)(incidents.incidents)

@@ -1,6 +1,7 @@
 """Typed reading of YAML nodes: every problem is noted with its position, none is raised midway."""
 
 import difflib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -102,21 +103,28 @@ class Reader:
         return default
 
     def number(self, default: float = 0.0) -> float:
-        """An int or float."""
+        """A finite int or float."""
         value = self._scalar()
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        self._wrong("a number")
-        return default
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            self._wrong("a number")
+            return default
+        if not abs(value) <= sys.float_info.max:
+            self.problem("value/range", f"`{str(self.node.value)[:40]}` is not a finite number")
+            return default
+        return float(value)
 
-    def integer(self, default: int = 0, *, minimum: int | None = None) -> int:
-        """A whole number, at least `minimum`."""
+    def integer(self, default: int = 0, *, minimum: int | None = None, maximum: int = 2**53) -> int:
+        """A whole number from `minimum` to `maximum`."""
         value = self._scalar()
         if not isinstance(value, int) or isinstance(value, bool):
             self._wrong("a whole number")
             return default
         if minimum is not None and value < minimum:
             self.problem("value/range", f"`{value}` is below the minimum `{minimum}`")
+            return default
+        if value > maximum:
+            shown = str(self.node.value)[:40]
+            self.problem("value/range", f"`{shown}` is above the maximum `{maximum}`")
             return default
         return value
 

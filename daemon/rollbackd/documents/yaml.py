@@ -26,6 +26,16 @@ _FLOAT = re.compile(
 )
 
 
+#: What YAML counts as the end of a line; `str.splitlines` knows more.
+_LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
+#: Credentials in a URL, and the value of a key that names a secret: they must not reach a log.
+_SECRET = re.compile(
+    r"(?<=://)[^/\s]+(?=@)"
+    r"|(?:(?<=password:)|(?<=passwd:)|(?<=secret:)|(?<=token:)|(?<=password=))\s*[^\s,}]+",
+    re.IGNORECASE,
+)
+
+
 class _Loader(yaml.SafeLoader):
     """A loader that resolves no implicit tags: scalars stay text until they are read."""
 
@@ -65,7 +75,7 @@ def compose_all(text: str, *, file: str) -> list[yaml.Node]:
         where = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file, 1, 1)
         message = " ".join(part for part in (error.problem, error.context) if part)
         raise _refuse(text, where, "yaml/syntax", message or "not YAML") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # `"\UFFFFFFFF"` is a ValueError in PyYAML
         message = str(error).splitlines()[0]
         raise _refuse(text, Position(file, 1, 1), "yaml/syntax", message) from None
     problems = [p for node in nodes for p in _duplicate_keys(node, text, file)]
@@ -108,9 +118,11 @@ def plain_value(node: yaml.Node) -> object:
 
 
 def source_line(text: str, line: int) -> str:
-    """Line `line` (from 1) of the text, or an empty string."""
-    lines = text.splitlines()
-    return lines[line - 1] if 0 < line <= len(lines) else ""
+    """Line `line` (from 1) of the text with what looks like a secret starred out; else empty."""
+    lines = _LINE_BREAK.split(text)
+    if not 0 < line <= len(lines):
+        return ""
+    return _SECRET.sub(lambda found: "*" * len(found[0]), lines[line - 1])
 
 
 def _check_events(text: str, file: str) -> None:

@@ -1,10 +1,17 @@
 """The audit once everything was given back (requirements A2, F1, F4, F5)."""
 
-from rollbackd.errors import RollbackdError
+import asyncio
+from typing import Final
+
+from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.evidence.capture import digest_of
 from rollbackd.model.incidents import AuditCheck, Incident, MeasureStatus
 from rollbackd.model.levers import Change, LeverKind, Observation, Receipt
 from rollbackd.ports import LeverTable
+
+#: How long one check may wait for its target.
+DEADLINE_SECONDS: Final = 60.0
+_MAX_DELAY_MS: Final = 1_000
 
 
 class IncidentAuditor:
@@ -36,11 +43,23 @@ class IncidentAuditor:
         before = Observation(value=receipt.before, version=receipt.version)
         change = Change(target=receipt.target, before=before, after=receipt.after)
         try:
-            stands = await self._levers[receipt.target.lever].verify(change)
-        except RollbackdError as error:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                stands = await self._verified(change)
+        except TimeoutError:
+            detail = f"no answer within {DEADLINE_SECONDS:g} s"
+            return AuditCheck(name=name, passed=False, detail=detail)
+        except PermanentError as error:
             return AuditCheck(name=name, passed=False, detail=str(error))
         detail = str(receipt.target) if stands else f"{receipt.target} is no longer as it was set"
         return AuditCheck(name=name, passed=stands, detail=detail)
+
+    async def _verified(self, change: Change) -> bool:
+        """Read until the target answers: a short outage is no finding."""
+        while True:
+            try:
+                return await self._levers[change.target.lever].verify(change)
+            except TemporaryError as error:
+                await asyncio.sleep(min(error.delay_ms, _MAX_DELAY_MS) / 1_000)
 
 
 def _evidence_is_whole(incident: Incident) -> AuditCheck:

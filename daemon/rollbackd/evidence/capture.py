@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -13,6 +14,8 @@ from rollbackd.evidence.pins import PinsTable
 from rollbackd.model.events import REQUIRED_PINS
 from rollbackd.model.incidents import Evidence, Incident
 from rollbackd.ports import Controls, Store, Targets
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -48,13 +51,19 @@ class EvidenceCapture:
         now_ms = self._clock.now()
         pins_seen = self._pins.of(scope)
         suspect = pins_seen.get("canary") or next(iter(pins_seen.values()), {})
+        try:
+            readings = self._targets.read(incident, now_ms)
+        except Exception:  # an incident waits: nothing that fails here may hold it up
+            logger.exception("a source of evidence failed", extra={"evidence": "targets"})
+            unavailable.append("targets")
+            readings = []
         evidence = Evidence(
             captured_at_ms=now_ms,
             pins_seen=pins_seen,
             known_good_pins=known_good.pins if known_good else {},
             missing_pins=[name for name in REQUIRED_PINS if name not in suspect],
             controls={name: control.effective for name, control in sorted(controls.items())},
-            readings=self._targets.read(incident, now_ms),
+            readings=readings,
             unavailable=sorted(unavailable),
         )
         return msgspec.structs.replace(evidence, digest=digest_of(evidence))
@@ -70,6 +79,12 @@ async def _bounded(name: str, call: Callable[[], Awaitable[T]], unavailable: lis
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await call()
-    except (RollbackdError, TimeoutError):
-        unavailable.append(name)
-        return None
+    except (RollbackdError, TimeoutError) as error:
+        logger.warning(
+            "a source of evidence is unavailable",
+            extra={"evidence": name, "because": str(error) or "no answer in time"},
+        )
+    except Exception:
+        logger.exception("a source of evidence failed", extra={"evidence": name})
+    unavailable.append(name)
+    return None

@@ -57,7 +57,8 @@ def render_report(incident: Incident, journal: Sequence[JournalRecord]) -> str:
 def _headline(incident: Incident) -> str:
     return (
         f"# {incident.id}: {incident.branch} on {incident.scope}\n\n"
-        f"Ended **{incident.state}** ({incident.reason}), opened {_time(incident.opened_at_ms)}."
+        f"Ended **{incident.state}** ({incident.reason}), opened "
+        f"{_date(incident.opened_at_ms)} {_time(incident.opened_at_ms)} UTC."
     )
 
 
@@ -76,11 +77,11 @@ def _times(incident: Incident) -> str:
 def _cause(incident: Incident) -> str:
     lines = [
         f"- `{t.rule}` = {t.value:g} at {_time(t.evaluated_at_ms)} on `{format_labels(t.labels)}`"
-        + (f": {t.annotations['summary']}" if "summary" in t.annotations else "")
+        + (f": {_line(t.annotations['summary'])}" if "summary" in t.annotations else "")
         for t in incident.triggers
     ]
     if incident.pulled_by:
-        lines.append(f"- pulled by hand by {incident.pulled_by}: {incident.note}")
+        lines.append(f"- pulled by hand by {_line(incident.pulled_by)}")
     return "## Why it was pulled\n\n" + "\n".join(lines)
 
 
@@ -90,11 +91,14 @@ def _controls(incident: Incident) -> str:
         return ""
     lines = ["## What was captured before the first act", ""]
     good = evidence.known_good_pins
-    lines += ["| pin | known good | " + " | ".join(evidence.pins_seen) + " |"]
+    lines += ["| pin | known good | " + " | ".join(map(_line, evidence.pins_seen)) + " |"]
     lines += ["|---" * (2 + len(evidence.pins_seen)) + "|"]
     for name in sorted({*good, *(p for pins in evidence.pins_seen.values() for p in pins)}):
-        seen = " | ".join(pins.get(name, _ABSENT) for pins in evidence.pins_seen.values())
-        lines.append(f"| {name} | {good.get(name, _ABSENT)} | {seen} |")
+        values = [
+            good.get(name, _ABSENT),
+            *(p.get(name, _ABSENT) for p in evidence.pins_seen.values()),
+        ]
+        lines.append("| " + " | ".join(map(_line, [name, *values])) + " |")
     lines += ["", *(f"- control `{name}`: `{value}`" for name, value in evidence.controls.items())]
     if evidence.unavailable:
         lines.append(f"- unavailable: {', '.join(evidence.unavailable)}")
@@ -142,7 +146,16 @@ def _audit(incident: Incident) -> str:
 
 def _brief(record: JournalRecord) -> str:
     text = ", ".join(f"{k}: {v}" for k, v in record.detail.items() if v not in ("", [], None))
-    return text.replace("|", "\\|").replace("\n", " ")
+    return _line(text)
+
+
+def _line(text: str) -> str:
+    """Text from outside, so that it stays in its line and its cell."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _date(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d")
 
 
 def _time(at_ms: int | None) -> str:
@@ -161,7 +174,12 @@ def _write_all(files: dict[Path, bytes]) -> None:
     for path, content in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
+            whole = Path(file.name)
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                whole.replace(path)
+            except BaseException:
+                whole.unlink()
+                raise

@@ -7,7 +7,8 @@ from rollbackd.model.incidents import Hold, Incident, State
 from rollbackd.model.policy import BranchPolicy, LeverCall
 from rollbackd.model.triggers import TargetReading, Verdict
 
-#: Two readings further apart than this do not vouch for the time between them.
+#: Two readings further apart than this do not vouch for the time between them; nor do those that
+#: are further apart than three intervals of a branch that reads seldom.
 MAX_READING_GAP_MS = 60_000
 
 
@@ -55,7 +56,9 @@ def overall(readings: Iterable[TargetReading]) -> Verdict:
     return Verdict.GREEN if verdicts == {Verdict.GREEN} else Verdict.UNKNOWN
 
 
-def advance_hold(hold: Hold, verdict: Verdict, now_ms: int) -> Hold:
+def advance_hold(
+    hold: Hold, verdict: Verdict, now_ms: int, *, max_gap_ms: int = MAX_READING_GAP_MS
+) -> Hold:
     """The hold after one more reading.
 
     Green adds the time since the reading before, if that was green too; unknown adds nothing; red
@@ -64,7 +67,7 @@ def advance_hold(hold: Hold, verdict: Verdict, now_ms: int) -> Hold:
     """
     started_ms = hold.read_at_ms if hold.read_at_ms is not None else hold.not_green_since_ms
     gap = now_ms - started_ms if started_ms is not None else 0
-    watched = 0 <= gap <= MAX_READING_GAP_MS
+    watched = 0 <= gap <= max_gap_ms
     green_ms = hold.green_ms
     if verdict is Verdict.RED:
         green_ms = 0

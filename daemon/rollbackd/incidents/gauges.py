@@ -38,6 +38,21 @@ class IncidentGauges:
         t.measures_overdue.labels(scope).set(len(overdue(incident, now_ms)))
         self._levers(incident, now_ms)
 
+    def forget(self, incident: Incident) -> None:
+        """Another process drives it now; what was shown of it is no longer known here."""
+        t, scope = self._telemetry, str(incident.scope)
+        if self._open.pop(incident.id, None) is None:
+            return
+        t.incidents_open.clear()
+        for each in self._open.values():
+            t.incidents_open.labels(each.state).inc()
+        for state in State:
+            t.incident_state.labels(scope, state).set(0)
+        for gauge in (t.hold_remaining, t.measures_overdue, t.writes_frozen, t.writes_frozen_age):
+            gauge.labels(scope).set(0)
+        for lever in {each.change.target.lever for each in incident.ledger}:
+            t.lever_active.labels(lever, scope).set(0)
+
     def moved(self, before: Incident, after: Incident, now_ms: int) -> None:
         """Count a transition, and time what ended with it."""
         t = self._telemetry

@@ -169,7 +169,7 @@ async def patiently(
     `on_stuck` is called once, with the error's text, when that takes longer than `stuck_after_ms`.
     """
     delay_ms = 50
-    first_failure: int | None = None
+    first_failure: float | None = None
     told = False
     while True:
         try:
@@ -179,11 +179,12 @@ async def patiently(
             message, wanted_ms = str(error), error.delay_ms
         except TimeoutError:
             message, wanted_ms = f"no answer within {DEADLINE_SECONDS:g} s", 0
-        now = clock.now()
+        now = clock.monotonic()
         first_failure = first_failure if first_failure is not None else now
-        if not told and now - first_failure >= stuck_after_ms:
+        if not told and (now - first_failure) * 1_000 >= stuck_after_ms:
             told = True
             await on_stuck(message)
-        logger.warning("will try again", extra={"because": message, "delay_ms": delay_ms})
-        await asyncio.sleep(min(max(delay_ms, wanted_ms), _MAX_DELAY_MS) / 1_000)
+        wait_ms = min(max(delay_ms, wanted_ms), _MAX_DELAY_MS)
+        logger.warning("will try again", extra={"because": message, "delay_ms": wait_ms})
+        await clock.sleep(wait_ms)
         delay_ms = min(delay_ms * 2, _MAX_DELAY_MS)

@@ -11,7 +11,12 @@ from msgspec.structs import replace
 
 from rollbackd.incidents import messages as m
 from rollbackd.incidents import moves
-from rollbackd.incidents.checklist import advance_hold, changed_pins, overall
+from rollbackd.incidents.checklist import (
+    MAX_READING_GAP_MS,
+    advance_hold,
+    changed_pins,
+    overall,
+)
 from rollbackd.incidents.ledger import register, with_restored, with_taken, with_void
 from rollbackd.incidents.moves import Detail, Next
 from rollbackd.incidents.states import IllegalTransitionError, check_transition
@@ -228,7 +233,8 @@ def _failed(incident: Incident, event: m.Failed, now_ms: int) -> Next:
 
 def _read(incident: Incident, event: m.Read, now_ms: int) -> Next:
     verdict = overall(event.readings)
-    hold = advance_hold(incident.hold, verdict, now_ms)
+    max_gap_ms = max(MAX_READING_GAP_MS, 3 * incident.policy.watch_interval_ms)
+    hold = advance_hold(incident.hold, verdict, now_ms, max_gap_ms=max_gap_ms)
     changed = [(r.name, r.verdict) for r in event.readings] != [
         (r.name, r.verdict) for r in incident.readings
     ]

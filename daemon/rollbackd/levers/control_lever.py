@@ -5,7 +5,7 @@ from typing import ClassVar, cast
 
 from rollbackd.clock import Clock
 from rollbackd.errors import PermanentError
-from rollbackd.model.controls import Control, ControlValue, Kind, WriteResult
+from rollbackd.model.controls import DEFAULTS, Control, ControlValue, Kind, WriteResult
 from rollbackd.model.levers import Applied, Change, LeverKind, Observation, Op, PlanRequest, Target
 from rollbackd.ports import Controls, FencedOffError, TargetMovedError
 
@@ -40,9 +40,10 @@ class ControlLever(ABC):
         )
 
     async def preflight(self, change: Change) -> str:
-        """Refuse to point at nothing."""
+        """Refuse to point at nothing: an empty value, or none for what applications read."""
         empty = [key for key, value in change.after.items() if value in ("", None)]
-        if self.kind is LeverKind.POINTER and (empty or not change.after):
+        missing = DEFAULTS[self.control].keys() - change.after.keys()
+        if self.kind is LeverKind.POINTER and (empty or missing or not change.after):
             return f"{change.target} would point at nothing: {change.after}"
         return ""
 

@@ -22,6 +22,6 @@ class Degrade(ControlLever):
     def plan(self, request: PlanRequest) -> ControlValue | None:
         """The wanted level, or None when it is reached."""
         level, now = self.params(request)["level"], request.observed.value.get("level", 0)
-        if not isinstance(level, int) or not 0 <= level <= 4:
+        if not isinstance(level, int) or isinstance(level, bool) or not 0 <= level <= 4:
             raise PermanentError(f"degrade level `{level}` is not one of 0, 1, 2, 3, 4")
         return None if isinstance(now, int) and now >= level else {"level": level}

@@ -1,10 +1,14 @@
 """`write_block`: fence the writers (requirements C2, K19, K20)."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from rollbackd.errors import PermanentError
 from rollbackd.levers.control_lever import ControlLever
 from rollbackd.model.controls import ControlValue, Kind
 from rollbackd.model.levers import LeverKind, PlanRequest
+
+#: What may be blocked; applications know no other word.
+WIDTHS: Final = ("non_idempotent", "all")
 
 
 class WriteBlock(ControlLever):
@@ -24,7 +28,11 @@ class WriteBlock(ControlLever):
 
     def plan(self, request: PlanRequest) -> ControlValue | None:
         """The block, or None when one at least as wide is in force."""
-        wanted: ControlValue = {"blocked": True, **self.params(request)}
+        wanted: ControlValue = {**self.params(request), "blocked": True}
+        if wanted["scope"] not in WIDTHS:
+            raise PermanentError(
+                f"write block scope `{wanted['scope']}` is not one of {', '.join(WIDTHS)}"
+            )
         now = request.observed.value
         wide_enough = now.get("scope") in {"all", wanted["scope"]}
         return None if now.get("blocked") and wide_enough else wanted

@@ -12,7 +12,7 @@ Labels = tuple[tuple[str, str], ...]
 METRIC_NAME: Final = "__name__"
 
 #: What may stand in a Redis key, a URL path or a file name without escaping.
-_SAFE = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
+_SAFE = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,128}\Z")
 
 
 def labels_of(mapping: Mapping[str, str]) -> Labels:
@@ -33,7 +33,8 @@ def format_labels(labels: Iterable[tuple[str, str]]) -> str:
 class Scope(msgspec.Struct, frozen=True, order=True):
     """What is rolled back together: one service in one region. Prints as `service/region`.
 
-    Both parts match `[A-Za-z0-9._-]{1,128}`, so that a scope can stand in keys and paths.
+    Both parts match `[A-Za-z0-9._-]{1,128}` and are not `.` or `..`, so that a scope can stand in
+    keys and paths.
     """
 
     service: str

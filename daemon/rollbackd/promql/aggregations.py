@@ -158,9 +158,9 @@ def _sum(values: list[float]) -> float:
 def _avg(values: list[float]) -> float:
     mean = values[0]
     for index, value in enumerate(values[1:], 2):
-        if math.isinf(mean) and value == value:  # noqa: PLR0124  # NaN
-            if not math.isinf(value) or (value > 0) == (mean > 0):
-                continue
+        # An infinite mean stays unless NaN or the opposite infinity comes.
+        if math.isinf(mean) and value != -mean and value == value:  # noqa: PLR0124  # NaN
+            continue
         mean += value / index - mean / index
     return mean
 

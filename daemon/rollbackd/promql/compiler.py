@@ -65,21 +65,31 @@ class Compiler:
 
     def compile(self, expr: Any) -> Operator:
         """The operator of a node. Raises PromqlError."""
-        build = _NODES.get(type(expr).__name__)
-        if build is None:
-            raise self._refuse(self._here(), f"`{type(expr).__name__}` is not supported")
-        return build(self, expr)
+        match type(expr).__name__:
+            case "NumberLiteral":
+                return Literal(expr.val)
+            case "StringLiteral":
+                return Text(expr.val)
+            case "ParenExpr":
+                return self.compile(expr.expr)
+            case "VectorSelector":
+                return self._instant(expr)
+            case "MatrixSelector":
+                return self._range(expr)
+            case "SubqueryExpr":
+                return self._subquery(expr)
+            case "UnaryExpr":
+                return self._negation(expr)
+            case "Call":
+                return self._call(expr)
+            case "AggregateExpr":
+                return self._aggregate(expr)
+            case "BinaryExpr":
+                return self._binary(expr)
+            case kind:
+                raise self._refuse(self._here(), f"`{kind}` is not supported")
 
     # Leaves
-
-    def _number(self, expr: Any) -> Operator:
-        return Literal(expr.val)
-
-    def _string(self, expr: Any) -> Operator:
-        return Text(expr.val)
-
-    def _parens(self, expr: Any) -> Operator:
-        return self.compile(expr.expr)
 
     def _instant(self, expr: Any) -> Operator:
         selector, when = self._selector(expr)
@@ -240,17 +250,3 @@ class Compiler:
 
 def _milliseconds(duration: timedelta) -> int:
     return round(duration / timedelta(milliseconds=1))
-
-
-_NODES: Final[dict[str, Callable[[Compiler, Any], Operator]]] = {
-    "NumberLiteral": Compiler._number,
-    "StringLiteral": Compiler._string,
-    "ParenExpr": Compiler._parens,
-    "VectorSelector": Compiler._instant,
-    "MatrixSelector": Compiler._range,
-    "SubqueryExpr": Compiler._subquery,
-    "UnaryExpr": Compiler._negation,
-    "Call": Compiler._call,
-    "AggregateExpr": Compiler._aggregate,
-    "BinaryExpr": Compiler._binary,
-}

@@ -85,7 +85,9 @@ def check_bounds(tokens: list[Token]) -> None:
     opened: list[Token] = []
     in_braces = False
     for token in tokens:
-        if (token.kind is Kind.OPERATOR and not in_braces) or (token.kind is Kind.NAME and token.text.lower() in {"and", "or", "unless", "atan2"}):
+        if (token.kind is Kind.OPERATOR and not in_braces) or (
+            token.kind is Kind.NAME and token.text.lower() in {"and", "or", "unless", "atan2"}
+        ):
             operators += 1
         if operators > MAX_OPERATORS:
             raise PromqlError(

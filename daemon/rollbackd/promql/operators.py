@@ -49,7 +49,7 @@ class Vector(Protocol):
 class Scalar(Protocol):
     """Gives a number."""
 
-    def scalar(self, ctx: Context) -> float:
+    def scalar(self, ctx: Context, /) -> float:
         """The number at ctx.now_ms. Raises EvaluationError."""
         ...
 
@@ -71,7 +71,7 @@ class Literal:
     def __init__(self, value: float) -> None:
         self.value = value
 
-    def scalar(self, ctx: Context) -> float:
+    def scalar(self, _ctx: Context, /) -> float:
         """The number."""
         return self.value
 

@@ -1,6 +1,8 @@
 """Text -> tree by the promql-parser package, with the place of every mistake."""
 
+import contextlib
 import re
+from enum import Enum
 from typing import Any
 
 import promql_parser
@@ -22,17 +24,16 @@ def _register_old_names() -> None:
     function = promql_parser.Function(
         "holt_winters", [kinds.Matrix, kinds.Scalar, kinds.Scalar], kinds.Vector
     )
-    try:
+    # A later version of the parser may know it.
+    with contextlib.suppress(ValueError):
         promql_parser.register_extra_functions([function])
-    except ValueError:
-        pass  # a later version of the parser knows it
 
 
 _register_old_names()
 
 
 def parse(text: str) -> tuple[Any, list[Token]]:
-    """The parser's tree and the tokens. Raises PromqlError with the best place that can be found."""
+    """The parser's tree and the tokens. Raises PromqlError with the best place there is."""
     tokens = tokenize(text)
     check_bounds(tokens)
     if len(tokens) == 1:
@@ -82,29 +83,56 @@ def _first_out_of_place(tokens: list[Token]) -> Token | None:
         if skip_to:
             skip_to = "" if token.text == skip_to else skip_to
             continue
-        if token.text in {"{", "["}:
-            if wants_operand and token.text == "[":
-                return token
-            wants_operand = False
-            skip_to = "}" if token.text == "{" else "]"
-        elif token.kind is Kind.NAME and token.text.lower() in _MODIFIERS and index:
+        if token.kind is Kind.NAME and token.text.lower() in _MODIFIERS and index:
             return None
-        elif token.kind is Kind.OPERATOR or token.text.lower() in _OPERATOR_NAMES:
-            if wants_operand and token.text not in {"+", "-"}:
-                return token
-            wants_operand = True
-        elif token.kind in {Kind.NAME, Kind.NUMBER, Kind.STRING}:
-            if not wants_operand:
-                return token
-            wants_operand = False
-        elif token.text == "(":
-            if not wants_operand and tokens[index - 1].kind is not Kind.NAME:
-                return token
-            wants_operand = True
-            if tokens[index + 1].text == ")":
-                wants_operand = False
-        elif token.text == ",":
-            wants_operand = True
-        elif (token.text == ")" and wants_operand and tokens[index - 1].text != "(") or (token.kind is Kind.END and wants_operand):
+        role = _role(tokens, index)
+        if role is _Role.OPERAND and not wants_operand:
             return token
+        if role in {_Role.OPERATOR, _Role.END} and wants_operand:
+            return token
+        if role is _Role.SUFFIX:
+            if wants_operand:
+                return token
+            skip_to = "]"
+        if token.text == "{":
+            skip_to = "}"
+        wants_operand = role in {_Role.OPERATOR, _Role.SIGN, _Role.OPEN}
     return None
+
+
+class _Role(Enum):
+    """What a token does in the alternation."""
+
+    OPERAND = "operand"
+    OPERATOR = "operator"
+    #: `+` or `-`: fits on both sides.
+    SIGN = "sign"
+    #: `(` or `,`: an operand comes next.
+    OPEN = "open"
+    #: `[`: belongs to the operand before it.
+    SUFFIX = "suffix"
+    #: `)` or the end: an operand came before.
+    END = "end"
+    #: Says nothing: the `{` behind a name, the `)` of an empty call.
+    FREE = "free"
+
+
+def _role(tokens: list[Token], index: int) -> _Role:
+    token = tokens[index]
+    before = tokens[index - 1] if index else None
+    after_name = before is not None and before.kind is Kind.NAME
+    roles = {",": _Role.OPEN, "[": _Role.SUFFIX, "+": _Role.SIGN, "-": _Role.SIGN}
+    if token.text in roles:
+        return roles[token.text]
+    if token.kind is Kind.OPERATOR or token.text.lower() in _OPERATOR_NAMES:
+        return _Role.OPERATOR
+    if token.text == "(":
+        closes_behind = before is not None and before.text == ")"
+        return _Role.OPEN if not closes_behind else _Role.OPERAND
+    if token.text == ")":
+        return _Role.FREE if before is not None and before.text == "(" else _Role.END
+    if token.text == "{":
+        return _Role.FREE if after_name else _Role.OPERAND
+    if token.kind is Kind.END:
+        return _Role.END
+    return _Role.OPERAND if token.kind is not Kind.MARK else _Role.FREE

@@ -128,7 +128,7 @@ class Subquery:
                 values.append(value)
         for labels in sorted(rows):
             times, values = rows[labels]
-            yield Window(labels, drop_name(labels), times, values, start, end)
+            yield Window(labels, drop_name(labels), times, values, start_ms=start, end_ms=end)
 
     def _step(self, ctx: Context, time_ms: int) -> list[Element]:
         inner = Context(ctx.store, time_ms, ctx.since_ms, ctx.seen)

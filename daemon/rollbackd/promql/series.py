@@ -72,9 +72,9 @@ class Window:
         bare: Labels,
         times: Sequence[int],
         values: Sequence[float],
+        *,
         start_ms: int,
         end_ms: int,
-        *,
         monotonic: bool = False,
     ) -> None:
         self.labels = labels
@@ -168,7 +168,7 @@ class Series:
             kept_times = [t for t, _ in pairs]
             kept_values = [v for _, v in pairs]
         return Window(
-            self.labels, self.bare, kept_times, kept_values, start_ms, end_ms,
+            self.labels, self.bare, kept_times, kept_values, start_ms=start_ms, end_ms=end_ms,
             monotonic=self.dropped_at < kept_times[0],
         )  # fmt: skip
 
@@ -184,5 +184,10 @@ class Series:
         if not pairs:
             return None
         return Window(
-            self.labels, self.bare, [t for t, _ in pairs], [v for _, v in pairs], start, end
+            self.labels,
+            self.bare,
+            [t for t, _ in pairs],
+            [v for _, v in pairs],
+            start_ms=start,
+            end_ms=end,
         )

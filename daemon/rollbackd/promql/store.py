@@ -95,7 +95,7 @@ class Store:
             entry.rules.add(rule)
 
     def members(self, selector: Selector) -> Sequence[Series]:
-        """The series that a selector matches, sorted by labels; found by a scan if not registered."""
+        """What a selector matches, sorted by labels; found by a scan if it is not registered."""
         entry = self._entries.get(selector)
         if entry is not None:
             return entry.members
@@ -200,8 +200,8 @@ class Store:
         return len(gone)
 
     def take_over(self, old: "Store") -> None:
-        """Adopt the samples of every series that is read here too. `old` is of no use afterwards."""
-        for labels, series in old._series.items():
+        """Adopt the samples of every series that is read here too; `old` is spent."""
+        for labels, series in old._series.items():  # noqa: SLF001  # the same class
             mine = self._admit(labels)
             if isinstance(mine, Refusal):
                 continue

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from rollbackd.documents.diagnostics import Diagnostic
+from rollbackd.documents.diagnostics import Diagnostic, Position
 from rollbackd.documents.reader import Document, Fields, Reader
 from rollbackd.documents.yaml import compose
 from rollbackd.model.policy import BranchPolicy, Budget, DecisionTree, ExitTarget, LeverCall
@@ -49,6 +49,8 @@ def read_decision_tree(
     tree = DecisionTree(branches={})
     if root is not None:
         tree = _TreeReader(document, levers, check_expression).read(Reader(document, root))
+    else:
+        document.report(Position(file, 1, 1), "tree/no-branch", "the file is empty")
     document.raise_errors()
     return tree
 

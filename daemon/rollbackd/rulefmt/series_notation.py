@@ -25,7 +25,10 @@ class Gap(Enum):
 
 SeriesValue = float | Gap
 
-_NUMBER: Final = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|0[xX][0-9a-fA-F]+|[iI]nf|[nN]a[nN]|INF|NAN)"
+_NUMBER: Final = (
+    r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?"
+    r"|[iI]nf|[nN]a[nN]|INF|NAN)"
+)
 _ITEM: Final = re.compile(rf"({_NUMBER})(?:([-+])({_NUMBER}))?(?:x(\d+))?")
 _BLANK: Final = re.compile(r"_(?:x(\d+))?")
 _NAME: Final = re.compile(r"\s*([A-Za-z_:][A-Za-z0-9_:]*)?\s*(\{)?", re.ASCII)
@@ -54,12 +57,12 @@ def parse_metric(text: str) -> Labels:
     rest = text[start.end() :]
     if not start.group(2):
         if rest.strip():
-            raise ValueError(f"`{text}` is not a series; write it like `up{{job=\"a\"}}`")
+            raise ValueError(f'`{text}` is not a series; write it like `up{{job="a"}}`')
         return labels_of(labels)
     while not re.fullmatch(r"\s*\}\s*|\s*", rest) or "}" not in rest:
         pair = _PAIR.match(rest)
         if pair is None:
-            raise ValueError(f"`{text}` is not a series; write it like `up{{job=\"a\"}}`")
+            raise ValueError(f'`{text}` is not a series; write it like `up{{job="a"}}`')
         if pair.group(1) in labels and pair.group(1) != METRIC_NAME:
             raise ValueError(f"label `{pair.group(1)}` stands twice in `{text}`")
         labels[pair.group(1)] = _unquoted(pair.group(2))
@@ -75,8 +78,6 @@ def parse_number(text: str) -> float:
     """A value as promtool reads it. Raises ValueError."""
     if not re.fullmatch(rf"{_NUMBER}|[-+]?\.(?:inf|nan)", text):
         raise ValueError(f"`{text}` is not a number")
-    if "x" in text.lower():
-        return float(int(text, 16))
     return float(text.replace(".inf", "inf").replace(".nan", "nan"))
 
 
@@ -87,7 +88,9 @@ def _expanded(item: str) -> list[SeriesValue]:
         return [Gap.MISSING] * _count(blank.group(1) or "1")
     match = _ITEM.fullmatch(item)
     if match is None:
-        raise ValueError(f"`{item}` is not a value; write it like `5`, `1+2x3`, `5x3`, `_` or `stale`")
+        raise ValueError(
+            f"`{item}` is not a value; write it like `5`, `1+2x3`, `5x3`, `_` or `stale`"
+        )
     first, sign, step, times = match.groups()
     if sign and times is None:
         raise ValueError(f"`{item}` has a step and no count; write it like `1+2x3`")

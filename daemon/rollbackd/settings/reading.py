@@ -130,7 +130,7 @@ def _http(reader: Reader, folder: Path) -> HttpSettings:
     )  # fmt: skip
     return HttpSettings(
         host=f.read("host", lambda r: r.string("127.0.0.1"), "127.0.0.1"),
-        port=f.read("port", lambda r: r.integer(9797, minimum=0), 9797),
+        port=f.read("port", lambda r: r.integer(9797, minimum=0, maximum=65_535), 9797),
         allow_unauthenticated=f.read("allow_unauthenticated", Reader.boolean, default=False),
         max_body_bytes=f.read(
             "max_body_bytes", lambda r: r.integer(16 << 20, minimum=1024), 16 << 20
@@ -189,10 +189,10 @@ def _redis(reader: Reader, folder: Path) -> RedisSettings:
         required=("url",),
     )  # fmt: skip
     url = f.get("url")
-    if url is not None and "@" in url.text_of_scalar():
+    if url is not None and any(mark in url.text_of_scalar() for mark in ("@", "password=")):
         # The message must not repeat the URL: the part before `@` may hold a password.
         reader.document.report(
-            reader.position,
+            url.position,
             "config/secret-in-url",
             "`redis.url` must not carry credentials",
             fix="use `username:` and `password_file:`",
@@ -240,8 +240,8 @@ def _kafka(reader: Reader, folder: Path) -> KafkaSettings:
         cert_file=_optional_file(f, "cert_file", folder),
         key_file=_optional_file(f, "key_file", folder),
         insecure=f.read("insecure", Reader.boolean, default=False),
-        session_timeout_ms=f.read("session_timeout", Reader.duration_ms, 30_000),
-        stall_ms=f.read("stall", Reader.duration_ms, 30_000),
+        session_timeout_ms=f.read("session_timeout", _positive, 30_000),
+        stall_ms=f.read("stall", _positive, 30_000),
     )
     if settings.security_protocol == "SASL_PLAINTEXT" and not settings.insecure:
         reader.problem(
@@ -274,11 +274,18 @@ def _scope_labels(reader: Reader) -> ScopeLabels:
 def _engine(reader: Reader) -> EngineSettings:
     f = reader.fields(("coalesce", "lateness", "max_series", "default_interval"))
     return EngineSettings(
-        coalesce_ms=f.read("coalesce", Reader.duration_ms, 100),
+        coalesce_ms=f.read("coalesce", _positive, 100),
         lateness_ms=f.read("lateness", Reader.duration_ms, 60_000),
         max_series=f.read("max_series", lambda r: r.integer(200_000, minimum=1), 200_000),
-        default_interval_ms=f.read("default_interval", Reader.duration_ms, 15_000),
+        default_interval_ms=f.read("default_interval", _positive, 15_000),
     )
+
+
+def _positive(reader: Reader) -> int:
+    value = reader.duration_ms(1)
+    if value == 0:
+        reader.problem("value/range", "the duration must be above `0`")
+    return value
 
 
 def _clock(reader: Reader) -> ClockSettings:

@@ -1,5 +1,6 @@
 """Secrets: read from files, shown to nobody."""
 
+import errno
 from pathlib import Path
 
 
@@ -29,10 +30,19 @@ def read_secret(path: Path | None) -> Secret | None:
     """The first line of a secret file, or None. Raises OSError that names only the file."""
     if path is None:
         return None
-    return Secret(path.read_text(encoding="utf-8").strip().splitlines()[0])
+    lines = _text(path).strip().splitlines()
+    if not lines:
+        raise OSError(errno.EINVAL, "the secret file is empty", str(path))
+    return Secret(lines[0])
 
 
 def read_tokens(path: Path) -> list[Secret]:
-    """Every token of a token file, one a line. Raises OSError."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [Secret(line.strip()) for line in lines if line.strip()]
+    """Every token of a token file, one a line. Raises OSError that names only the file."""
+    return [Secret(line.strip()) for line in _text(path).splitlines() if line.strip()]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:  # it carries what was read
+        raise OSError(errno.EILSEQ, "the secret file is not UTF-8", str(path)) from None

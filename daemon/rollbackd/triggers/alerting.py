@@ -74,6 +74,12 @@ class AlertRule:
         self._write(store, now_ms)
         return [t for t in transitions if t is not None]
 
+    def take_over(self, old: object) -> None:
+        """Go on from where the same rule stood before a reload."""
+        if isinstance(old, AlertRule):
+            self.active = old.active
+            self._written = old._written  # noqa: SLF001  # the same class
+
     def deadline_ms(self) -> int | None:
         """When time alone changes a state next."""
         times = [

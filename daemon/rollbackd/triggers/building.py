@@ -124,6 +124,16 @@ def _expression(
         return None
 
 
+def _target_problem(text: str, error: PromqlError) -> Diagnostic:
+    """Targets come without their file, so the place is the one in the expression."""
+    before = text[: error.start]
+    line = before.count("\n") + 1
+    column = error.start - (before.rfind("\n") + 1) + 1
+    where = Position("exit target", line, column, error.end - error.start)
+    source = text.split("\n")[line - 1]
+    return Diagnostic(error.id, Severity.ERROR, error.message, where, source, error.fix)
+
+
 def _templates(texts: Mapping[str, SourceText], problems: list[Diagnostic]) -> dict[str, Template]:
     compiled: dict[str, Template] = {}
     for name, text in texts.items():

@@ -231,17 +231,21 @@ class Engine:
 
         Series that are still read, pins, pages, and the instances of rules that did not change.
         """
-        self._store.take_over(old._store)
-        for labels, value in old._pins.items():
-            self.pin(labels, value)
-        for alert, seen_at_ms in old._alerts.values():
-            self.set_alert(alert, seen_at_ms)
-        known = {_identity(rule): rule for rule in old._rules}
-        for index, rule in enumerate(self._rules):
+        old._hand_over(self)  # noqa: SLF001  # the same class
+
+    def _hand_over(self, fresh: "Engine") -> None:
+        fresh._store.take_over(self._store)  # noqa: SLF001
+        for labels, value in self._pins.items():
+            fresh.pin(labels, value)
+        for alert, seen_at_ms in self._alerts.values():
+            fresh.set_alert(alert, seen_at_ms)
+        known = {_identity(rule): rule for rule in self._rules}
+        for index, rule in enumerate(fresh._rules):  # noqa: SLF001
             same = known.get(_identity(rule))
-            if isinstance(rule, AlertRule) and isinstance(same, AlertRule):
-                rule.active = same.active
-                self._set_deadline(index, rule)
+            if same is not None:
+                rule.take_over(same)
+            if isinstance(rule, AlertRule):
+                fresh._set_deadline(index, rule)  # noqa: SLF001
 
     def _due(self, now_ms: int, *, force: bool) -> set[int]:
         due = self._take_dirty() | self._left_over

@@ -42,3 +42,8 @@ class RecordingRule:
         for labels in self._written - found.keys():
             store.end(labels, now_ms)
         self._written = set(found)
+
+    def take_over(self, old: object) -> None:
+        """Go on from where the same rule stood before a reload."""
+        if isinstance(old, RecordingRule):
+            self._written = old._written  # noqa: SLF001  # the same class

@@ -64,15 +64,14 @@ class _Run:
         self._test = test
         self._interval_ms = file.evaluation_interval_ms
         self._tolerance = _FUZZY_TOLERANCE if file.fuzzy_compare else _TOLERANCE
-        self._pending = sorted(
-            _samples(test), key=lambda sample: sample.time_ms, reverse=True
-        )
+        self._pending = sorted(_samples(test), key=lambda sample: sample.time_ms, reverse=True)
         self._engine = self._built(rule_files)
 
     def results(self) -> list[CaseResult]:
         """The outcome of every expectation, or of the first evaluation that failed."""
         alerts = sorted(self._test.alert_tests, key=lambda t: t.eval_time_ms)
-        times = [t.eval_time_ms for t in (*alerts, *self._test.expr_tests)]
+        times = [t.eval_time_ms for t in alerts]
+        times += [t.eval_time_ms for t in self._test.expr_tests]
         found: list[CaseResult] = []
         for now_ms in range(0, max(times, default=-1) + 1, self._interval_ms):
             self._load(now_ms)
@@ -120,7 +119,8 @@ class _Run:
         got_text, expected_text = _alert_lines(got), _alert_lines(expected)
         return self._result(
             f"{test.alertname} at {format_duration(test.eval_time_ms)}",
-            got_text == expected_text, expected_text, got_text, test.position,
+            passed=got_text == expected_text, expected=expected_text, got=got_text,
+            position=test.position,
         )  # fmt: skip
 
     def _check_expr(self, test: ExprTest) -> CaseResult:
@@ -131,14 +131,22 @@ class _Run:
             got = sorted(self._engine.query(compiled, test.eval_time_ms), key=lambda e: e[0])
         except ValueError as error:
             return self._result(
-                name, False, _sample_lines(expected), f"error: {error}", test.position
+                name,
+                passed=False,
+                expected=_sample_lines(expected),
+                got=f"error: {error}",
+                position=test.position,
             )
         passed = len(got) == len(expected) and all(
             mine[0] == theirs[0] and self._is_same(mine[1], theirs[1])
             for mine, theirs in zip(got, expected, strict=True)
         )
         return self._result(
-            name, passed, _sample_lines(expected), _sample_lines(got), test.position
+            name,
+            passed=passed,
+            expected=_sample_lines(expected),
+            got=_sample_lines(got),
+            position=test.position,
         )
 
     def _is_same(self, left: float, right: float) -> bool:
@@ -149,10 +157,12 @@ class _Run:
     def _failed(self, now_ms: int, failures: Iterable[tuple[str, str]]) -> CaseResult:
         got = "\n".join(f"{rule}: {message}" for rule, message in failures)
         name = f"evaluation at {format_duration(now_ms)}"
-        return self._result(name, False, "no failure", got, self._test.position)
+        return self._result(
+            name, passed=False, expected="no failure", got=got, position=self._test.position
+        )
 
     def _result(
-        self, name: str, passed: bool, expected: str, got: str, position: Position
+        self, name: str, *, passed: bool, expected: str, got: str, position: Position
     ) -> CaseResult:
         prefix = f"{self._test.name}: " if self._test.name else ""
         return CaseResult(

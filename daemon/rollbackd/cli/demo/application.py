@@ -17,7 +17,7 @@ CANARY: Final = "canary"
 FLAG: Final = "flag:canary"
 
 #: What a response from the cache costs, as a share of a full one.
-_CACHED: Final = 0.9
+_CACHED: Final = 0.95
 #: What each degrade level takes off the latency.
 _LEVEL_GAIN: Final = 0.1
 _RECENT: Final = 600

@@ -70,6 +70,7 @@ class Drill:
         self._show = show
         self._rollout = rollout or Rollout()
         self._canary_at_ms = 0
+        self._started = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> Ending:
@@ -95,32 +96,33 @@ class Drill:
         await self._set_intents(api)
         self._tasks = [asyncio.create_task(work) for work in (traffic.play(), observer.watch())]
         try:
-            await self._healthy(api, traffic, observer)
-            await self._canary(api, traffic, observer)
-            await self._rollback(observer)
+            await self._healthy(api, traffic)
+            await self._canary(api, traffic)
+            await self._rollback()
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        await traffic.obey()
         await observer.look()
-        self._show(self.scene)
+        self._draw()
 
     async def _set_intents(self, api: Api) -> None:
         self._tell("the pipeline sets the switches: all traffic on the baseline, index docs_vA")
         for name, value in INTENTS.items():
             await _put_intent(api, name, value)
 
-    async def _healthy(self, api: Api, traffic: Traffic, observer: Observer) -> None:
+    async def _healthy(self, api: Api, traffic: Traffic) -> None:
         self._tell("healthy traffic on the baseline; its window becomes the known good")
         pin_at = self._rollout.canary_from_ms * 2 // 3
-        await self._until(observer, lambda: traffic.recorded_ms >= pin_at)
+        await self._until(lambda: traffic.recorded_ms >= pin_at)
         event = known_good(traffic.application, scope=SCOPE, now_ms=traffic.clock.now())
         await api.send_lines("/api/v1/events", event)
         self._tell("known good recorded, before the rollout: pins, switches, baseline window")
         start_at = self._rollout.canary_from_ms
-        await self._until(observer, lambda: traffic.recorded_ms >= start_at)
+        await self._until(lambda: traffic.recorded_ms >= start_at)
 
-    async def _canary(self, api: Api, traffic: Traffic, observer: Observer) -> None:
+    async def _canary(self, api: Api, traffic: Traffic) -> None:
         weights: dict[str, object] = {
             "baseline_weight": 1 - CANARY_WEIGHT,
             "canary_weight": CANARY_WEIGHT,
@@ -129,29 +131,28 @@ class Drill:
         await _put_intent(api, FLAG, weights)
         self._canary_at_ms = traffic.clock.now()
         self._tell(f"rollout: a new prompt pack takes {CANARY_WEIGHT:.0%} of the users")
-        await self._until(observer, lambda: FLAG in traffic.controls)
+        await self._until(lambda: FLAG in traffic.controls)
         self.scene.before = {n: c.value for n, c in traffic.controls.items()}
         self.scene.before[FLAG] = weights
-        await self._until(observer, lambda: self.scene.detail is not None)
+        await self._until(lambda: self.scene.detail is not None)
 
-    async def _rollback(self, observer: Observer) -> None:
+    async def _rollback(self) -> None:
         assert self.scene.detail is not None
         self._tell(f"rollbackd opened incident {self.scene.detail.incident.id}; nobody helps")
-        await self._until(observer, lambda: self._state() is State.WATCHING or self._over())
+        await self._until(lambda: self._state() is State.WATCHING or self._over())
         if not self._over():
             self._tell("rolled back; watching until every exit target has held for ten minutes")
-        await self._until(observer, self._over)
+        await self._until(self._over)
         if self._state() is State.CLOSED:
             self._tell("green for the whole hold: everything temporary was given back, audited")
 
-    async def _until(self, observer: Observer, done: Callable[[], bool]) -> None:
+    async def _until(self, done: Callable[[], bool]) -> None:
         while not done():
             self.daemon.raise_if_ended()
             for task in self._tasks:
                 if task.done():
                     task.result()
-            observer.tick()
-            self._show(self.scene)
+            self._draw()
             await asyncio.sleep(_FRAME_SECONDS)
 
     def _state(self) -> State | None:
@@ -162,6 +163,10 @@ class Drill:
 
     def _tell(self, story: str) -> None:
         self.scene.story = story
+        self._draw()
+
+    def _draw(self) -> None:
+        self.scene.elapsed_seconds = time.monotonic() - self._started
         self._show(self.scene)
 
     def _ending(self, problem: str = "") -> Ending:

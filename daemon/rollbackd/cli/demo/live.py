@@ -72,7 +72,7 @@ def drift_panel(scene: Scene, width: int) -> Panel:
     last = next((v for v in reversed(scene.drift) if v is not None), None)
     hot = last is not None and last > scene.threshold
     title = Text.assemble(
-        "ΔS drift p95, canary over pinned baseline ",
+        f"ΔS drift p95 over the pinned baseline, {scene.audience}: ",
         (number(last), "bold red" if hot else "bold green"),
         (f"  threshold {scene.threshold:g}", "yellow"),
     )
@@ -168,9 +168,8 @@ def _targets(readings: list[TargetReading]) -> RenderableType:
 
 
 def _log(scene: Scene) -> Panel:
-    journal = scene.detail.journal[-_LOG_LINES:] if scene.detail else []
     text = Text(no_wrap=True, overflow="ellipsis")
-    for record in journal:
+    for record in scene.transitions()[-_LOG_LINES:]:
         assert scene.detail is not None
         after = span(record.at_ms - scene.detail.incident.opened_at_ms)
         text.append(f"{'+' + after:>9}  ", style="cyan")

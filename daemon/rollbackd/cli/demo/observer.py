@@ -18,6 +18,8 @@ from rollbackd.ports import IncidentDetail
 DRIFT: Final = (
     'quantile_over_time(0.95, delta_s{arm="canary"}[5m]) - ignoring(arm) baseline:delta_s:p95'
 )
+#: The exit target that goes on where the canary's series ends.
+EXIT_TARGET: Final = "delta_s_p95_drift"
 _TICK_SECONDS: Final = 0.15
 _SAMPLE_SECONDS: Final = 0.25
 
@@ -29,7 +31,6 @@ class Observer:
         self._api = api
         self._traffic = traffic
         self._scene = scene
-        self._started = time.monotonic()
         self._sampled = 0.0
 
     async def watch(self) -> None:
@@ -56,16 +57,16 @@ class Observer:
             answer = await self._api.get(f"/api/v1/incidents/{incident_id}")
             scene.detail = convert(answer, IncidentDetail)
 
-    def tick(self) -> None:
-        """Move the scene's own clock."""
-        self._scene.elapsed_seconds = time.monotonic() - self._started
-
     async def _newest(self) -> str:
         answer = await self._api.get("/api/v1/incidents", limit="1")
         found = convert(answer.get("incidents"), list[Incident])
         return found[0].id if found else ""
 
     async def _drift(self) -> float | None:
+        incident = self._scene.detail.incident if self._scene.detail else None
+        if incident is not None and incident.flipped_at_ms is not None:
+            # The canary is gone; what counts now is what all users get.
+            return next((r.value for r in incident.readings if r.name == EXIT_TARGET), None)
         answer = convert(await self._api.get("/api/v1/query", expr=DRIFT), QueryAnswer)
         values = (element.value for element in answer.vector)
         return max((v for v in values if v is not None and math.isfinite(v)), default=None)

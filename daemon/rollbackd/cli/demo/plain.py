@@ -26,20 +26,24 @@ class PlainLines:
         if scene.story != self._story:
             self._story = scene.story
             self._line(scene, Text(scene.story, style="bold"))
-        self._drift(scene)
         if scene.detail is None:
-            return
-        for record in scene.detail.journal[self._steps :]:
+            self._drift(scene)
+        else:
+            self._incident(scene)
+
+    def _incident(self, scene: Scene) -> None:
+        transitions = scene.transitions()
+        for record in transitions[self._steps :]:
             self._line(scene, transition(record))
-        self._steps = len(scene.detail.journal)
+        self._steps = len(transitions)
         quarter = int(scene.hold_fraction * 4)
-        if quarter > self._hold:
+        if self._hold < quarter < 4:
             self._hold = quarter
             self._line(scene, Text(f"green for {quarter * 25} % of the hold"))
 
     def _drift(self, scene: Scene) -> None:
         value = scene.drift[-1] if scene.drift else None
-        if value is None or scene.detail is not None or scene.elapsed_seconds < self._next_drift:
+        if value is None or scene.elapsed_seconds < self._next_drift:
             return
         self._next_drift = scene.elapsed_seconds + _EVERY
         share = f"canary {scene.canary_share:.0%}"

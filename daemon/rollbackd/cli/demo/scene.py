@@ -8,7 +8,7 @@ from typing import Final
 from rollbackd.cli.answers import ShownControl
 from rollbackd.cli.demo.gists import gist
 from rollbackd.model.controls import ControlValue
-from rollbackd.model.incidents import State
+from rollbackd.model.incidents import JournalRecord, State
 from rollbackd.ports import IncidentDetail
 
 CHECKLIST: Final = (
@@ -80,12 +80,28 @@ class Scene:
     detail: IncidentDetail | None = None
 
     @property
+    def audience(self) -> str:
+        """Whose drift is plotted: the canary's, and after the flip that of every user."""
+        flipped = self.detail is not None and self.detail.incident.flipped_at_ms is not None
+        return "all users" if flipped else "canary"
+
+    @property
     def hold_fraction(self) -> float:
         """How much of the hold is green so far, 0 to 1."""
         if self.detail is None:
             return 0.0
         incident = self.detail.incident
         return min(1.0, incident.hold.green_ms / max(1, incident.policy.hold_ms))
+
+    def transitions(self) -> list[JournalRecord]:
+        """The journal without the records that only repeat a state for the same reason."""
+        journal = self.detail.journal if self.detail else []
+        return [
+            record
+            for before, record in zip([None, *journal], journal, strict=False)
+            if before is None
+            or (before.to_state, before.reason) != (record.to_state, record.reason)
+        ]
 
     def steps(self) -> list[Step]:
         """The checklist, ticked off by the journal."""

@@ -56,13 +56,14 @@ class Traffic:
         while True:
             due, waiting = _due(requests, waiting, self.recorded_ms)
             try:
-                await self._obey()
+                await self.obey()
                 await self._send(due)
             except (UnreachableError, RefusedError):
                 self.batches_lost += 1
             await asyncio.sleep(_TICK_SECONDS)
 
-    async def _obey(self) -> None:
+    async def obey(self) -> None:
+        """Read the controls, as an application does before it serves."""
         answer = await self.api.get(f"/api/v1/controls/{self.scope.service}/{self.scope.region}")
         self.controls = convert(answer, ShownControls).controls
         self.application.controls = {name: c.value for name, c in self.controls.items()}

@@ -23,21 +23,41 @@ class Committer:
         self._consumer = consumer
         self._current = current
         self._due = asyncio.Event()
+        self._settled = asyncio.Event()
 
     def wake(self) -> None:
         """Something was handled."""
         self._due.set()
 
     async def run(self) -> None:
-        """Commit whenever woken, until cancelled. Raises KafkaError."""
-        while True:
-            await self._due.wait()
-            self._due.clear()
-            await self.commit()
-            await asyncio.sleep(_INTERVAL_SECONDS)
+        """Commit whenever woken, until cancelled. Raises KafkaError.
 
-    async def commit(self) -> None:
-        """Commit every partition that is ahead of the broker. Raises KafkaError."""
+        Cancel it after the consumer has stopped: a request that is cancelled while it is under way
+        ends as an exception that nobody retrieves.
+        """
+        try:
+            while True:
+                await self._due.wait()
+                self._due.clear()
+                await self._commit()
+                if not self._due.is_set():
+                    self._settled.set()
+                await asyncio.sleep(_INTERVAL_SECONDS)
+        finally:
+            self._settled.set()
+
+    async def settle(self, *, within_seconds: float) -> bool:
+        """Wait until what was handled up to now is committed; whether it was in time."""
+        self._settled.clear()
+        self._due.set()
+        try:
+            await asyncio.wait_for(self._settled.wait(), within_seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _commit(self) -> None:
+        """Commit every partition that is ahead of the broker."""
         for partition in list(self._current()):
             offset = partition.to_commit
             # Others may have been revoked while the one before was committed.

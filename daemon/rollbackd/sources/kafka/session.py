@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaConnectionError, KafkaError
+from aiokafka.errors import IllegalStateError, KafkaConnectionError
 
 from rollbackd.settings import KafkaSettings
+from rollbackd.sources.kafka import driver
 from rollbackd.sources.kafka.commits import Committer
 from rollbackd.sources.kafka.connection import new_consumer, topic_names
 from rollbackd.sources.kafka.driver import Consumer, Record
@@ -212,10 +213,7 @@ class Session(ConsumerRebalanceListener):
             self._planning = None
         partitions = list(self._partitions.values())
         await asyncio.gather(*(p.stop(within_seconds=_DRAIN_SECONDS) for p in partitions))
-        try:
-            async with asyncio.timeout(_DRAIN_SECONDS):
-                await self._committer.commit()
-        except (KafkaError, TimeoutError):
+        if partitions and not await self._committer.settle(within_seconds=_DRAIN_SECONDS):
             _log.warning("offsets were not committed; their records come again")
         for tp in self._partitions:
             self._outlets.telemetry.kafka_lag.remove(tp.topic, tp.partition)
@@ -223,17 +221,15 @@ class Session(ConsumerRebalanceListener):
 
     async def _end(self, consumer: Consumer, committing: asyncio.Task[None] | None) -> None:
         await self._release()
+        stopping = asyncio.create_task(driver.stop(consumer), name="kafka stop")
+        await asyncio.wait({stopping}, timeout=_STOP_SECONDS)
+        if not stopping.done():
+            # It waits for a broker that does not answer; the next consumer does not wait for it.
+            self.leaving.add(stopping)
         tasks = [t for t in (committing, self._question) if t is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        stopping = asyncio.create_task(consumer.stop(), name="kafka stop")
-        await asyncio.wait({stopping}, timeout=_STOP_SECONDS)
-        if stopping.done():
-            stopping.exception()
-        else:
-            # It waits for a broker that does not answer; the next consumer does not wait for it.
-            self.leaving.add(stopping)
 
 
 def _name(tp: TopicPartition) -> str:

@@ -95,6 +95,11 @@ class KafkaSource:
         self._session = session
         try:
             await session.run()
+        except asyncio.CancelledError:
+            # aiokafka lets some of its own escape; only one that is meant for us ends us.
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            cause, why = RebuildCause.UNEXPECTED, "cancelled by nobody"
         except StalledError as error:
             cause, why = RebuildCause.STALLED, str(error)
         except (KafkaError, OSError) as error:

@@ -1,0 +1,265 @@
+"""One incident on its way: performs what `step` asks for, journals what comes of it.
+
+Each turn persists the step before the next command is performed, so that the intent of an act is
+durable before the act, and its seal after the read-back.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from rollbackd.clock import Clock
+from rollbackd.incidents import messages as m
+from rollbackd.incidents.gauges import IncidentGauges
+from rollbackd.incidents.performing import LeverRoom, patiently
+from rollbackd.incidents.step import next_command, step
+from rollbackd.model.decisions import Reason
+from rollbackd.model.incidents import TERMINAL, Incident, JournalRecord, State
+from rollbackd.model.policy import BranchPolicy
+from rollbackd.model.triggers import Trigger
+from rollbackd.ports import (
+    Auditor,
+    Capture,
+    LeverTable,
+    Notifier,
+    Reporter,
+    StaleIncidentError,
+    Store,
+    Targets,
+)
+from rollbackd.telemetry import Telemetry
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: How often an incident that waits for a person looks at its deadlines.
+_IDLE_INTERVAL_MS: Final = 15_000
+#: How long a command may still run once a person has decided, before it is broken off.
+_GRACE_MS: Final = 5_000
+#: From here no other branch takes the incident over.
+_ENDING: Final = frozenset({State.RESTORING, State.AUDITING}) | TERMINAL
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an incident is driven with."""
+
+    store: Store
+    levers: LeverTable
+    capture: Capture
+    targets: Targets
+    auditor: Auditor
+    reporter: Reporter
+    notifier: Notifier
+    clock: Clock
+    telemetry: Telemetry
+
+
+class Drive:
+    """Turns until the incident has ended or another process took it over."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        room: LeverRoom,
+        gauges: IncidentGauges,
+        incident: Incident,
+    ) -> None:
+        self.incident = incident
+        self._around = around
+        self._room = room
+        self._gauges = gauges
+        self._mail: deque[m.Event] = deque()
+        self._mail_came = asyncio.Event()
+        # The state that the step being persisted leads to.
+        self._heading = incident.state
+        self._rank = (incident.preempted_by or incident.policy).priority
+        self._performers: dict[type, Callable[[Any], Coroutine[Any, Any, m.Event]]] = {
+            m.Continue: self._continue,
+            m.CaptureEvidence: self._capture,
+            m.Prepare: self._prepare,
+            m.Perform: self._perform,
+            m.Watch: self._watch,
+            m.AwaitPerson: self._await_person,
+            m.RunAudit: self._audit,
+        }
+
+    def tell(self, event: m.Event) -> None:
+        """Leave an event from outside; it is taken before the next command."""
+        self._mail.append(event)
+        self._mail_came.set()
+
+    def join(self, trigger: Trigger, policy: BranchPolicy) -> bool:
+        """Tell of another trigger; whether the incident answers for it."""
+        self.tell(m.TriggerJoined(trigger=trigger, policy=policy))
+        if self._heading in _ENDING or policy.mode != "act" or policy.priority > self._rank:
+            return False
+        self._rank = policy.priority
+        return True
+
+    async def run(self) -> None:
+        """Turn to the end. Whatever is not foreseen asks for a person and is raised."""
+        try:
+            while self.incident.is_open and await self._turn():
+                pass
+        except Exception:
+            await self._around.notifier.page(self.incident, "the incident's task died")
+            raise
+
+    async def _turn(self) -> bool:
+        """Take one event. False when the incident moved on elsewhere."""
+        if self._mail:
+            return await self._take(self._mail.popleft())
+        command = next_command(self.incident)
+        assert command is not None
+        event = await self._answer(command)
+        if event is None or (self._mail and isinstance(event, m.Read)):
+            # A reading may end the hold; who joined before it was taken comes first.
+            return True
+        return await self._take(event)
+
+    async def _answer(self, command: m.Command) -> m.Event | None:
+        """Perform a command; None when it was broken off because a person decided.
+
+        An act that is broken off is still pending: what became of it is read from the target. So
+        a lever that hangs does not keep a person from aborting.
+        """
+        performing = asyncio.ensure_future(self._performers[type(command)](command))
+        try:
+            while not performing.done():
+                self._mail_came.clear()
+                await _first_of(performing, self._mail_came.wait())
+                if any(isinstance(event, m.Decided) for event in self._mail):
+                    await _first_of(performing, self._around.clock.sleep(_GRACE_MS))
+                    break
+            return performing.result() if performing.done() else None
+        finally:
+            performing.cancel()
+            await asyncio.gather(performing, return_exceptions=True)
+
+    async def _take(self, event: m.Event) -> bool:
+        """Step, persist, show. False when the incident moved on elsewhere."""
+        before, now_ms = self.incident, self._around.clock.now()
+        after, record = step(before, event, now_ms)
+        self._heading = after.state
+        if not after.is_open:
+            # Before it counts as ended: a crash must not leave it without its report (F5).
+            await self._write_report(after, record)
+        try:
+            await self._patiently(
+                lambda: self._around.store.advance(after, [record] if record else [])
+            )
+        except StaleIncidentError as error:
+            # A lost reply of our own write looks the same as another owner's write.
+            stored = await self._patiently(lambda: self._around.store.incident(before.id))
+            if stored != after:
+                logger.warning("handed over", extra={"incident": before.id, "because": str(error)})
+                self._gauges.forget(before)
+                return False
+        self.incident = after
+        self._report(before, after, record, now_ms)
+        await self._page(before, after)
+        return True
+
+    async def _continue(self, _command: m.Continue) -> m.Event:
+        return m.Continued()
+
+    async def _capture(self, _command: m.CaptureEvidence) -> m.Event:
+        evidence = await self._around.capture.capture(self.incident)
+        self._around.telemetry.evidence_captured.inc()
+        return m.Captured(evidence=evidence)
+
+    async def _prepare(self, command: m.Prepare) -> m.Event:
+        scope = self.incident.scope
+        known_good = await self._patiently(lambda: self._around.store.known_good(scope))
+        return await self._room.prepare(self.incident, command, known_good)
+
+    async def _perform(self, command: m.Perform) -> m.Event:
+        return await self._room.perform(self.incident, command.intent)
+
+    async def _watch(self, _command: m.Watch) -> m.Event:
+        last_ms, interval_ms = self.incident.hold.read_at_ms, self.incident.policy.watch_interval_ms
+        if last_ms is not None:
+            left_ms = last_ms + interval_ms - self._around.clock.now()
+            await self._mail_within(min(max(left_ms, 0), interval_ms))
+        readings = self._around.targets.read(self.incident, self._around.clock.now())
+        return m.Read(readings=readings)
+
+    async def _await_person(self, _command: m.AwaitPerson) -> m.Event:
+        await self._mail_within(_IDLE_INTERVAL_MS)
+        return m.Continued()
+
+    async def _audit(self, _command: m.RunAudit) -> m.Event:
+        checks = await self._around.auditor.audit(self.incident)
+        for check in checks:
+            result = "passed" if check.passed else "failed"
+            self._around.telemetry.audit_checks.labels(check.name, result).inc()
+        return m.Audited(checks=checks)
+
+    async def _mail_within(self, milliseconds: int) -> None:
+        """Wait for an event from outside, but not longer."""
+        pause = asyncio.ensure_future(self._around.clock.sleep(milliseconds))
+        try:
+            await _first_of(pause, self._mail_came.wait())
+        finally:
+            pause.cancel()
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await patiently(
+            call,
+            self._around.clock,
+            lambda message: self._around.notifier.page(self.incident, message),
+        )
+
+    async def _page(self, before: Incident, after: Incident) -> None:
+        if after.state is State.NEEDS_HUMAN and before.state is not State.NEEDS_HUMAN:
+            await self._around.notifier.page(after, after.reason)
+        late = {each.op_id for each in after.ledger if each.paged_overdue}
+        if late - {each.op_id for each in before.ledger if each.paged_overdue}:
+            await self._around.notifier.page(after, Reason.MEASURE_OVERDUE)
+
+    async def _write_report(self, ended: Incident, last: JournalRecord | None) -> None:
+        journal = await self._patiently(lambda: self._around.store.journal(ended.id))
+        try:
+            path = await self._around.reporter.write(ended, [*journal, *([last] if last else [])])
+        except OSError as error:
+            # Everything is given back by now; a full disk must not hold the incident open.
+            await self._around.notifier.page(ended, f"the post-mortem was not written: {error}")
+            return
+        logger.info("the post-mortem is written", extra={"incident": ended.id, "path": path})
+
+    def _report(
+        self, before: Incident, after: Incident, record: JournalRecord | None, now_ms: int
+    ) -> None:
+        self._gauges.show(after, now_ms)
+        if record is None:
+            return
+        if before.state is not after.state:
+            self._gauges.moved(before, after, now_ms)
+        logger.info(
+            "%s => %s: %s",
+            before.state,
+            after.state,
+            after.reason,
+            extra={
+                "incident": after.id,
+                "scope": str(after.scope),
+                "branch": after.branch,
+                "event": record.kind,
+                "reason": after.reason,
+                "detail": record.detail,
+            },
+        )
+
+
+async def _first_of(future: asyncio.Future[Any], other: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of the two is done; the other coroutine is then cancelled."""
+    task = asyncio.ensure_future(other)
+    try:
+        await asyncio.wait({future, task}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        task.cancel()

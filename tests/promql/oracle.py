@@ -1,0 +1,93 @@
+"""Prometheus as the oracle: one run of `promtool test rules` evaluates many expressions."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rollbackd.model.labels import METRIC_NAME, Labels, labels_of
+
+#: An expectation that no expression meets, so that promtool prints what it got.
+_NEVER = [{"labels": "never_this_series", "value": 4711}]
+_BLOCK = re.compile(r'^    expr: (".*?(?<!\\)(?:\\\\)*"), time: [^,]*,(.*)', re.DOTALL)
+_PAIR = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_ELEMENT = re.compile(r'\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\} (\S+?)(?:, |$)')
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Prometheus says: elements, or an error."""
+
+    elements: dict[Labels, float]
+    error: str = ""
+
+
+def promtool() -> str:
+    """The program, or the test is skipped where it is not installed."""
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("promtool is not installed")
+    return found
+
+
+def ask(
+    series: dict[str, str], questions: list[tuple[str, str]], *, interval: str, folder: Path
+) -> list[Answer]:
+    """Prometheus's answers to (expression, time) questions about series in promtool's notation."""
+    document = {
+        "rule_files": [],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": interval,
+                "input_series": [{"series": k, "values": v} for k, v in series.items()],
+                "promql_expr_test": [
+                    {"expr": expr, "eval_time": time, "exp_samples": _NEVER}
+                    for expr, time in questions
+                ],
+            }
+        ],
+    }
+    path = folder / "questions.yaml"
+    path.write_text(json.dumps(document))
+    run = subprocess.run(
+        [promtool(), "test", "rules", str(path)], capture_output=True, text=True, check=False
+    )
+    text = run.stderr + run.stdout
+    blocks = re.split(r"\n(?=    expr: \")", text)[1:]
+    assert len(blocks) == len(questions), text[:2_000]
+    return [_answer(block) for block in blocks]
+
+
+def _answer(block: str) -> Answer:
+    match = _BLOCK.match(block)
+    assert match is not None, block
+    rest = match.group(2)
+    if rest.startswith(" err: "):
+        return Answer({}, rest.removeprefix(" err: ").strip())
+    got = rest.split("\n        got: ", 1)[1].strip("\n")
+    if got.strip() == "nil":
+        return Answer({})
+    elements: dict[Labels, float] = {}
+    for labels, value in _ELEMENT.findall(got):
+        pairs = {name: json.loads(f'"{text}"') for name, text in _PAIR.findall(labels)}
+        elements[labels_of(pairs)] = float(value)
+    assert elements, got
+    return Answer(elements)
+
+
+def differences(mine: dict[Labels, float], theirs: dict[Labels, float]) -> list[str]:
+    """What differs between two vectors; values agree to 12 digits."""
+    found = [f"only here: {labels}" for labels in mine.keys() - theirs.keys()]
+    found += [f"only there: {labels}" for labels in theirs.keys() - mine.keys()]
+    for labels in mine.keys() & theirs.keys():
+        left, right = mine[labels], theirs[labels]
+        both_nan = math.isnan(left) and math.isnan(right)
+        if not both_nan and left != right and not math.isclose(left, right, rel_tol=1e-12):
+            found.append(f"{dict(labels).get(METRIC_NAME, '')}{labels}: {left!r} != {right!r}")
+    return found
