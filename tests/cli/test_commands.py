@@ -163,7 +163,7 @@ def test_pull_opens_an_incident_of_the_scope(run: Run, fake: FakeDaemon) -> None
         "scope": "rag/eu",
         "reason": "it smells",
     }
-    assert "incident inc-1 quality_regression rag/eu watching" in result.stdout
+    assert "opened incident inc-1: quality_regression on rag/eu" in result.stdout
 
 
 def test_decide_sends_the_persons_word(run: Run, fake: FakeDaemon) -> None:

@@ -127,3 +127,13 @@ def test_the_default_state_folder_gives_way_to_one_at_home(
     assert "state is kept in" in capsys.readouterr().err
     with pytest.raises(FailureError, match="nor to"):
         with_usable_state_dir(settings, home=blocked)
+
+
+def test_a_bad_rule_file_keeps_the_daemon_from_starting(run: Run, tmp_path: Path) -> None:
+    """With its position, like every problem of a document."""
+    (tmp_path / "rules.yaml").write_text("groups:\n  - nme: g\n")
+    config = write_config(tmp_path, "state_dir: state\nrules: [rules.yaml]\n")
+    result = run("run", "--config", str(config))
+    assert result.exit_code == 1
+    assert f"{tmp_path}/rules.yaml:2:" in result.stderr
+    assert "Traceback" not in result.output

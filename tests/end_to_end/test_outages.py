@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.end_to_end.daemon import RULES, DaemonProcess, Healthy, rollout
+from tests.end_to_end.daemon import RULES, TREE, DaemonProcess, Healthy, rollout
 from tests.end_to_end.test_kafka import config_for, topic
 from tests.services.kafka import Broker
 from tests.services.polling import eventually
@@ -139,7 +139,9 @@ async def test_an_outage_of_redis_and_of_kafka_loses_nothing(
         (tmp_path / "load.yaml").write_text(_RULES)
         config = config_for(kafka, topic, redis)
         config["rules"] = [str(RULES), str(tmp_path / "load.yaml")]
-        async with DaemonProcess(tmp_path / "daemon", config=config) as daemon:
+        # nothing can be green during the outages, and that must not call for a person here
+        tree = TREE.replace("first_green: 60s", "first_green: 10m")
+        async with DaemonProcess(tmp_path / "daemon", config=config, tree=tree) as daemon:
             await rollout(daemon, scope)
             load = Load(daemon, kafka, topic, scope)
             async with under_load(load):
@@ -155,15 +157,21 @@ async def test_an_outage_of_redis_and_of_kafka_loses_nothing(
             async with Healthy(daemon, scope):
                 await daemon.until_incident(scope, "closed", within_seconds=60)
 
-            async def all_there() -> bool:
-                samples = await daemon.get("/api/v1/query?expr=load:events")
-                alerts = await daemon.get("/api/v1/query?expr=load:alerts")
-                counted = [vector["value"] for vector in samples["vector"]]
-                firing = [vector["value"] for vector in alerts["vector"]]
-                return (
-                    sum(counted) == load.produced
-                    and load.acknowledged <= sum(firing) <= load.acknowledged + 1
-                )
+            async def counted(expr: str) -> float:
+                vector = (await daemon.get(f"/api/v1/query?expr={expr}"))["vector"]
+                return sum(each["value"] for each in vector)
 
-            await eventually(all_there, within_seconds=60, every_seconds=0.5)
+            async def lost() -> tuple[float, float]:
+                samples = load.produced - await counted("count_over_time(load[5m])")
+                return samples, load.acknowledged - await counted("count(ALERTS{alertname='Load'})")
+
+            async def settled() -> bool:
+                samples, alerts = await lost()
+                # the last alert may have been taken without its answer having come back
+                return samples == 0 and alerts in {0, -1}
+
+            try:
+                await eventually(settled, within_seconds=30, every_seconds=0.5)
+            except TimeoutError:
+                raise AssertionError(f"lost (samples, alerts): {await lost()}") from None
             assert daemon.unhandled() == []

@@ -35,7 +35,7 @@ def series() -> dict[str, str]:
     for instance in "abc":
         found[f'build{{instance="{instance}", version="v{instance}", empty=""}}'] = f"1x{COUNT - 1}"
     found['odd{kind="nan"}'] = "1 NaN 3 NaN NaN " + "2+1x30"
-    found['odd{kind="inf"}'] = "1 Inf -Inf Inf 5 Inf " + "Infx60"
+    found['odd{kind="inf"}'] = "1 Inf -Inf Inf 5 Inf" + " Inf" * 60
     found['odd{kind="tiny"}'] = "1e-300 1e300 -1e300 1e-5 123456789012 " + "0.1+0.1x60"
     found['odd{kind="gone"}'] = "1 2 3 stale _x20 7 stale _x30 9 9 9"
     found['odd{kind="zero"}'] = f"0x{COUNT - 1}"
@@ -203,8 +203,9 @@ def _special() -> Iterator[str]:
         "histogram_quantile(0.5, latency_bucket * 0)",
         "absent(limit)", "absent(nothing)", 'absent(nothing{a="b", c=~"d", e!="f"})',
         'absent(nothing{a="b", a="c"})', "absent(sum(nothing))", "absent((nothing))",
-        'absent(nothing{a="b"} + 1)', 'absent((nothing{a="b"}))', 'absent_over_time(nothing{a="b"}[5m])',
-        "absent_over_time(limit[5m])", "absent(limit > 100)", "absent_over_time(rate(nothing[1m])[5m:1m])",
+        'absent(nothing{a="b"} + 1)', 'absent((nothing{a="b"}))', "absent(limit > 100)",
+        'absent_over_time(nothing{a="b"}[5m])', "absent_over_time(limit[5m])",
+        "absent_over_time(rate(nothing[1m])[5m:1m])",
         "scalar(limit)", "scalar(sum(limit))", "vector(3)", "vector(time())", "time()", "pi()",
         "scalar(nothing)", "limit * scalar(sum(limit))", "vector(scalar(nothing))",
         'label_replace(limit, "new", "$1-x", "instance", "(.*)")',
@@ -216,7 +217,8 @@ def _special() -> Iterator[str]:
         'label_replace(limit, "__name__", "renamed", "", "")',
         'label_replace(limit, "new", "$1", "missing", "(.*)")',
         'label_join(limit, "all", "-", "job", "instance")', 'label_join(limit, "all", "-")',
-        'label_join(limit, "job", "", "missing")', 'label_join(limit, "all", ",", "missing", "job")',
+        'label_join(limit, "job", "", "missing")',
+        'label_join(limit, "all", ",", "missing", "job")',
     )  # fmt: skip
 
 
@@ -227,14 +229,14 @@ def _nested() -> Iterator[str]:
         "sum_over_time(temperature[5m:15s])", "count_over_time(temperature[5m:7s])",
         "avg_over_time((temperature > 0)[5m:30s])", "rate(requests_total[5m:30s])",
         "last_over_time(limit[5m:1m])", "count_over_time(sum(temperature)[5m:15s])",
-        "count_over_time(vector(1)[5m:1m])", "sum_over_time(time()[3m:1m])",
+        "count_over_time(vector(1)[5m:1m])", "sum_over_time(vector(time())[3m:1m])",
         "max_over_time(temperature[5m:15s] offset 2m)", "max_over_time(temperature[2m:15s] @ 400)",
         "quantile_over_time(0.5, sum by (job) (temperature)[5m:15s])",
         "increase(sum(requests_total)[5m:15s])", "count_over_time(absent(nothing)[5m:1m])",
         "max_over_time(max_over_time(temperature[1m:15s])[5m:1m])",
         "sum(rate(requests_total[5m])) by (job) > 0.1 and sum(rate(errors_total[5m])) by (job) > 0",
         "(sum by (job) (rate(errors_total[5m])) / sum by (job) (rate(requests_total[5m]))) * 100",
-        "max by (job) (avg_over_time(temperature[5m])) - min by (job) (min_over_time(temperature[5m]))",
+        "max by (job) (avg_over_time(temperature[5m])) - min by (job) (limit)",
         "topk(1, sum by (job) (rate(requests_total[5m])))", "count(temperature > 0) or vector(0)",
         "(temperature - avg_over_time(temperature[5m])) / stddev_over_time(temperature[5m])",
         "count by (job) (rate(requests_total[2m]) == 0)", "sum(limit) > bool 3", "avg(limit > 4)",

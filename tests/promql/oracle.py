@@ -70,8 +70,8 @@ def _answer(block: str) -> Answer:
     rest = match.group(2)
     if rest.startswith(" err: "):
         return Answer({}, rest.removeprefix(" err: ").strip())
-    got = rest.split("\n        got: ", 1)[1].strip("\n")
-    if got.strip() == "nil":
+    got = rest.split("\n        got: ", 1)[1].split("\n", 1)[0]
+    if got == "nil":
         return Answer({})
     elements: dict[Labels, float] = {}
     for labels, value in _ELEMENT.findall(got):

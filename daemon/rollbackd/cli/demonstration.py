@@ -4,7 +4,7 @@ import asyncio
 import signal
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -14,7 +14,10 @@ from rollbackd.cli.demo.drill import Drill, Ending
 from rollbackd.cli.demo.live import Screen
 from rollbackd.cli.demo.plain import PlainLines
 from rollbackd.cli.demo.summary import keep_report, last_line, print_summary
-from rollbackd.cli.failures import FAILED
+from rollbackd.cli.failures import FAILED, FailureError
+
+#: What a shell reports for a process that SIGTERM ended.
+_TERMINATED: Final = 128 + signal.SIGTERM
 
 
 def demo(
@@ -32,8 +35,12 @@ def demo(
     kept.
     """
     console = Console()
+    _check_writable(keep)
     with tempfile.TemporaryDirectory(prefix="rollbackd-demo-") as folder:
-        drill, ending = asyncio.run(_perform(console, Path(folder), plain=plain))
+        try:
+            drill, ending = asyncio.run(_perform(console, Path(folder), plain=plain))
+        except asyncio.CancelledError:
+            raise typer.Exit(_TERMINATED) from None
         report = keep_report(ending, keep)
         print_summary(console, drill.scene, ending, report)
         if not ending.good:
@@ -43,12 +50,28 @@ def demo(
         raise typer.Exit(FAILED)
 
 
+def _check_writable(keep: Path) -> None:
+    """Raise FailureError when the post-mortem could not be left there; leaves nothing behind."""
+    existed = keep.exists()
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=keep):
+            pass
+        if not existed:
+            keep.rmdir()
+    except OSError as error:
+        raise FailureError(
+            f"cannot leave the post-mortem in `{keep}`: {error.strerror}",
+            fix="name another folder with --keep",
+        ) from None
+
+
 async def _perform(console: Console, folder: Path, *, plain: bool) -> tuple[Drill, Ending]:
     # A demo that is told to go must not leave its daemon behind.
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    if plain or not console.is_terminal:
+    if plain or not console.is_terminal or console.is_dumb_terminal:
         drill = Drill(folder, PlainLines(console).show)
         return drill, await drill.run()
     drill = Drill(folder, lambda _scene: None)

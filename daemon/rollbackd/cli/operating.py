@@ -77,7 +77,10 @@ def pull(
     """Open an incident by hand: roll SCOPE back along BRANCH without waiting for a rule."""
     body = {"branch": branch, "scope": str(scope), "reason": reason}
     answer = _post(_connection(url, token_file, ca_file), "/api/v1/incidents", body)
-    _print_incident(answer, output, "opened")
+    incident = _incident(answer, output)
+    if incident is not None:
+        print(f"opened incident {incident.id}: {branch} on {scope}")
+        print(f"follow it with `rollbackd incidents {incident.id}`")
 
 
 def decide(
@@ -97,7 +100,9 @@ def decide(
     path = f"/api/v1/incidents/{incident_id}/decision"
     body = {"decision": decision.value, "reason": reason}
     answer = _post(_connection(url, token_file, ca_file), path, body)
-    _print_incident(answer, output, "decided")
+    incident = _incident(answer, output)
+    if incident is not None:
+        print(f"incident {incident.id} was {incident.state}; told to {decision.value}")
 
 
 def status(
@@ -124,18 +129,21 @@ def _status_table(answer: dict[str, Any]) -> Table:
     table.add_column(style="bold")
     table.add_column()
     for key, value in answer.items():
-        label, shown = (key, _shown(value))
-        if key.endswith("_ms") and isinstance(value, int):
-            label, shown = key.removesuffix("_ms"), moment(value)
-        table.add_row(label.replace("_", " "), shown)
+        table.add_row(*_field(key, value))
     return table
+
+
+def _field(key: str, value: object) -> tuple[str, str]:
+    if key.endswith("_ms") and isinstance(value, int):
+        return key.removesuffix("_ms").replace("_", " "), moment(value)
+    return key.replace("_", " "), _shown(value)
 
 
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return "\n".join(f"{k}: {_shown(v)}" for k, v in value.items()) or "none"
+        return "\n".join(": ".join(_field(k, v)) for k, v in value.items()) or "none"
     if isinstance(value, list):
         return "\n".join(_row(item) for item in value) or "none"
     return "no" if value is None else str(value)
@@ -156,10 +164,9 @@ def _post(connection: Connection, path: str, body: dict[str, str]) -> Any:
     return call(connection, work)
 
 
-def _print_incident(answer: Any, output: Output, verb: str) -> None:
+def _incident(answer: Any, output: Output) -> Incident | None:
+    """The incident of an answer, or None when it was printed as JSON."""
     if output is Output.JSON:
         Console().print_json(data=answer)
-        return
-    incident = convert(answer, Incident)
-    print(f"{verb}: incident {incident.id} {incident.branch} {incident.scope} {incident.state}")
-    print(f"follow it with `rollbackd incidents {incident.id}`")
+        return None
+    return convert(answer, Incident)

@@ -44,8 +44,10 @@ def moment(time_ms: int | None) -> str:
 
 
 def span(milliseconds: float) -> str:
-    """A length of time as people say it: `0.42 s`, `12.3 s`, `10m 03s`, `2h 05m`."""
+    """A length of time as people say it: `420 ms`, `2.25 s`, `12.3 s`, `10m 03s`, `2h 05m`."""
     seconds = milliseconds / 1_000
+    if abs(seconds) < 1:
+        return f"{milliseconds:.0f} ms"
     if abs(seconds) < 10:
         return f"{seconds:.2f} s"
     if abs(seconds) < 60:

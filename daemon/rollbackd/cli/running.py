@@ -1,6 +1,7 @@
 """`rollbackd run`: starts the daemon in the foreground."""
 
 import asyncio
+import logging
 import os
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,6 +14,8 @@ from rollbackd.cli.failures import FailureError
 from rollbackd.errors import RollbackdError
 from rollbackd.settings import Settings, default_settings, load_settings
 from rollbackd.telemetry import configure_logging
+
+logger = logging.getLogger(__name__)
 
 _DEFAULT_STATE: Final = Settings().state_dir
 _USER_STATE: Final = ".local/state/rollbackd"
@@ -37,6 +40,8 @@ def run(config: ConfigOption = None) -> None:
         asyncio.run(_run(settings))
     except (RollbackdError, OSError, ValueError) as error:
         # What the operator can mend: a store that is away, a port that is taken, a token file.
+        # Should it be a defect after all, `log_level: debug` shows where.
+        logger.debug("cannot run", exc_info=error)
         raise FailureError(f"the daemon cannot run: {error}") from error
 
 

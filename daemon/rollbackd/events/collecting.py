@@ -1,10 +1,18 @@
 """Many decoded items put together into one batch."""
 
+from dataclasses import dataclass
+
 from rollbackd.model.events import Alert, Batch, KnownGood, Pins, PinsSeen, Sample
 from rollbackd.model.labels import Scope
 
-#: Who ran with which pins; the tuple form makes equal sightings one entry.
-Sighting = tuple[Scope, str, tuple[tuple[str, str], ...]]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """Who ran with which pins. The reader makes one object of what it reads alike."""
+
+    scope: Scope
+    arm: str
+    pins: Pins
 
 
 class Collector:
@@ -42,8 +50,8 @@ class Collector:
             samples=self.samples,
             alerts=self.alerts,
             pins=[
-                PinsSeen(scope=scope, arm=arm, pins=Pins(pins), time_ms=time_ms)
-                for (scope, arm, pins), time_ms in self.sightings.items()
+                PinsSeen(scope=seen.scope, arm=seen.arm, pins=seen.pins, time_ms=time_ms)
+                for seen, time_ms in self.sightings.items()
             ],
             known_good=self.known_good,
         )

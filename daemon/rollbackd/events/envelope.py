@@ -28,7 +28,14 @@ _PINNED: Final = "baseline.pinned"
 #: Distinct sightings that are remembered in canonical form.
 _MOST_SIGHTINGS: Final = 10_000
 
+#: What `Sample(...)` does, without the call in between: this runs once a value.
+_new: Final = tuple.__new__
+
 Scalar = str | int | float | bool
+
+
+#: The value of `alerts` in what has none.
+NO_ALERTS: Final = msgspec.Raw()
 
 
 class Envelope(msgspec.Struct):
@@ -47,13 +54,15 @@ class Envelope(msgspec.Struct):
     pins: dict[str, Scalar] | None = None
     controls: dict[str, Any] | None = None
     baseline: dict[str, dict[str, float]] | None = None
+    #: Not of an event: a list of these makes it a notification.
+    alerts: msgspec.Raw = NO_ALERTS
 
 
 class EventReader:
     """Turns envelopes into model values; remembers label sets and pins that it has seen."""
 
-    def __init__(self, series: SeriesCache | None = None) -> None:
-        self._series = series or SeriesCache()
+    def __init__(self) -> None:
+        self._series = SeriesCache()
         self._sightings: dict[Key, Sighting] = {}
 
     def read(self, event: Envelope, into: Collector, *, now_ms: int) -> None:
@@ -65,39 +74,33 @@ class EventReader:
             into.known_good.append(_known_good(event, time_ms))
             return
         arm = event.arm or event.variant or event.color or ""
-        sighting = self._sighting(event, arm) if event.pins else None
-        before = len(into.samples)
-        try:
-            self._read_samples(event, arm, into.samples, time_ms)
-        except Rejected:
-            del into.samples[before:]
-            raise
-        if sighting is not None:
-            into.saw_pins(sighting, time_ms)
-
-    def _read_samples(self, event: Envelope, arm: str, samples: list[Sample], time_ms: int) -> None:
         series = self._series.get(
             (event.service or "", event.region or "", arm, _items(event.labels))
         )
+        sighting = self._sighting(event, arm) if event.pins else None
+        request = None if event.code is None else series.requests(event.code)
         if event.values:
             if len(event.values) > MAX_VALUES:
                 raise Rejected(
                     f"`values`: {len(event.values)} values; at most {MAX_VALUES} are allowed"
                 )
-            samples += [
-                Sample(series[name], value, time_ms) for name, value in event.values.items()
+            into.samples += [
+                _new(Sample, (series[name], value, time_ms)) for name, value in event.values.items()
             ]
-        if event.code is not None:
-            samples.append(Sample(series.requests(str(event.code)), 1.0, time_ms))
+        if request is not None:
+            into.samples.append(_new(Sample, (request, 1.0, time_ms)))
+        if sighting is not None:
+            into.saw_pins(sighting, time_ms)
 
     def _sighting(self, event: Envelope, arm: str) -> Sighting:
         written = (event.service or "", event.region or "", arm, _items(event.pins))
         known = self._sightings.get(written)
         if known is None:
-            pins = canonical_pins(written[3])
-            known = (
-                _scope(event, "pins"), part("arm", arm) if arm else "", tuple(sorted(pins.items()))
-            )  # fmt: skip
+            known = Sighting(
+                scope=_scope(event, "pins"),
+                arm=part("arm", arm) if arm else "",
+                pins=canonical_pins(written[3]),
+            )
             if len(self._sightings) >= _MOST_SIGHTINGS:
                 self._sightings.clear()
             self._sightings[written] = known

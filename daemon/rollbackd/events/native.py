@@ -23,7 +23,7 @@ _Item = bytes | msgspec.Raw
 _ONE: Final = msgspec.json.Decoder(Envelope)
 _MANY: Final[msgspec.json.Decoder[list[msgspec.Raw]]] = msgspec.json.Decoder(list[msgspec.Raw])
 #: Memory of label sets, shared by all callers: a cache of pure functions.
-_READER: Final = EventReader()
+READER: Final = EventReader()
 
 
 def decode(body: bytes, *, now_ms: int) -> Batch:
@@ -35,9 +35,6 @@ def decode(body: bytes, *, now_ms: int) -> Batch:
 
 def decode_into(body: bytes, into: Collector, *, now_ms: int) -> None:
     """Add a body to what was collected. Raises Rejected; what was added before that stays."""
-    if plainly_one(body):
-        _READER.read(decode_json(_ONE, body), into, now_ms=now_ms)
-        return
     for position, item in enumerate(_items(body)):
         try:
             _read(item, into, now_ms)
@@ -65,14 +62,17 @@ def decode_each(body: bytes, *, now_ms: int) -> Iterator[Batch | Rejected]:
             yield into.batch()
 
 
-def plainly_one(body: bytes) -> bool:
-    """Whether the body cannot be anything but a single event."""
-    return body[:1] == b"{" and b"\n" not in body
+def decode_one(body: bytes) -> Envelope | None:
+    """The envelope of a body that is a single event, or None when it is not. Never raises."""
+    try:
+        return _ONE.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _read(item: _Item | Envelope, into: Collector, now_ms: int) -> None:
     event = item if isinstance(item, Envelope) else decode_json(_ONE, item)
-    _READER.read(event, into, now_ms=now_ms)
+    READER.read(event, into, now_ms=now_ms)
 
 
 def _items(body: bytes) -> list[_Item | Envelope]:

@@ -7,20 +7,13 @@ import msgspec
 
 from rollbackd.events import alertmanager, native
 from rollbackd.events.collecting import Collector
-from rollbackd.events.json import decode_json
+from rollbackd.events.envelope import NO_ALERTS
 from rollbackd.model.events import Batch, Rejected
 
 #: What a topic may be declared to hold.
 FORMATS: Final = ("auto", "native", "alertmanager")
 
 Headers = Sequence[tuple[str, bytes]]
-
-
-class _Probe(msgspec.Struct):
-    alerts: msgspec.Raw = msgspec.Raw()
-
-
-_PROBE: Final = msgspec.json.Decoder(_Probe)
 
 
 def decode_record(
@@ -47,27 +40,29 @@ def decode_record_into(
     """Add a record to what was collected. Raises Rejected, and then has added nothing."""
     if headers:
         _refuse_cloudevents(headers)
-    if format == "alertmanager" or (format == "auto" and _has_alerts(value)):
-        notification = alertmanager.decode_notification(value)
-        into.alerts += notification.alerts
-        into.truncated += notification.truncated
-    elif native.plainly_one(value):
-        native.decode_into(value, into, now_ms=now_ms)
-    else:
+    if format == "alertmanager":
+        _read_notification(value, into)
+        return
+    event = native.decode_one(value)
+    if event is None:
         # A record that holds several events is one unit: all of it, or the dead letters.
         whole = Collector()
         native.decode_into(value, whole, now_ms=now_ms)
         into.add(whole)
+    elif format == "auto" and event.alerts is not NO_ALERTS and _is_list(event.alerts):
+        _read_notification(value, into)
+    else:
+        native.READER.read(event, into, now_ms=now_ms)
 
 
-def _has_alerts(value: bytes) -> bool:
-    if b'"alerts"' not in value or not value.lstrip().startswith(b"{"):
-        return False
-    try:
-        probe = decode_json(_PROBE, value)
-    except Rejected:
-        return False
-    return bytes(probe.alerts).lstrip().startswith(b"[")
+def _read_notification(value: bytes, into: Collector) -> None:
+    notification = alertmanager.decode_notification(value)
+    into.alerts += notification.alerts
+    into.truncated += notification.truncated
+
+
+def _is_list(raw: msgspec.Raw) -> bool:
+    return bytes(raw).lstrip().startswith(b"[")
 
 
 def _refuse_cloudevents(headers: Headers) -> None:

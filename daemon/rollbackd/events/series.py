@@ -31,7 +31,7 @@ class EventSeries(dict[str, Labels]):
         envelope = {"service": service, "region": region, "arm": arm}
         self._envelope = {k: part(k, v) for k, v in envelope.items() if v}
         self._labels = {**self._envelope, **_checked(own, self._envelope)}
-        self._codes: dict[str, Labels] = {}
+        self._codes: dict[int | str, Labels] = {}
 
     def __missing__(self, metric: str) -> Labels:
         if len(self) >= self._MOST:
@@ -40,14 +40,14 @@ class EventSeries(dict[str, Labels]):
         self[metric] = labels
         return labels
 
-    def requests(self, code: str) -> Labels:
+    def requests(self, code: int | str) -> Labels:
         """`requests{service, region, arm, code}`."""
         found = self._codes.get(code)
         if found is None:
             if len(self._codes) >= self._MOST:
                 self._codes.clear()
             found = labels_of(
-                {**self._envelope, "code": part("code", code), METRIC_NAME: "requests"}
+                {**self._envelope, "code": part("code", str(code)), METRIC_NAME: "requests"}
             )
             self._codes[code] = found
         return found

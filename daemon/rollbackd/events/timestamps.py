@@ -31,6 +31,8 @@ def event_time(ts: datetime | float, *, now_ms: int) -> int:
     if isinstance(ts, float):
         # A float far out of range has no whole number of milliseconds; any bound will do.
         time_ms = round(max(min(ts, _FAR), -_FAR) * 1_000)
+    elif ts.tzinfo is not None:
+        time_ms = round(ts.timestamp() * 1_000)
     else:
         time_ms = milliseconds(ts, field="ts")
     if time_ms > now_ms + MAX_FUTURE_MS:

@@ -19,7 +19,13 @@ from rollbackd.promql.functions import (
 )
 from rollbackd.promql.histograms import HistogramQuantile
 from rollbackd.promql.matchers import MatchOp, compile_pattern
-from rollbackd.promql.number_functions import DATE_FUNCTIONS, NUMBER_FUNCTIONS, round_to
+from rollbackd.promql.number_functions import (
+    DATE_FUNCTIONS,
+    NUMBER_FUNCTIONS,
+    at_least,
+    at_most,
+    round_to,
+)
 from rollbackd.promql.operators import (
     Literal,
     Operator,
@@ -158,24 +164,12 @@ def _round(args: Arguments) -> Operator:
     return EachElement(round_to, args.vector(0), [nearest])
 
 
-def _at_least(value: float, low: float) -> float:
-    if value != value or low != low:  # noqa: PLR0124  # NaN
-        return math.nan
-    return max(value, low)
-
-
-def _at_most(value: float, high: float) -> float:
-    if value != value or high != high:  # noqa: PLR0124  # NaN
-        return math.nan
-    return min(value, high)
-
-
 _BUILDERS: Final[dict[str, Callable[[Arguments], Operator]]] = {
     "absent": _absent,
     "absent_over_time": _absent,
     "clamp": lambda args: Clamped(args.vector(0), args.scalars(1)),
-    "clamp_max": lambda args: EachElement(_at_most, args.vector(0), args.scalars(1)),
-    "clamp_min": lambda args: EachElement(_at_least, args.vector(0), args.scalars(1)),
+    "clamp_max": lambda args: EachElement(at_most, args.vector(0), args.scalars(1)),
+    "clamp_min": lambda args: EachElement(at_least, args.vector(0), args.scalars(1)),
     "histogram_quantile": lambda args: HistogramQuantile(args.scalar(0), args.vector(1)),
     "label_join": _label_join,
     "label_replace": _label_replace,

@@ -67,11 +67,23 @@ def round_to(value: float, nearest: float) -> float:
     return math.floor(scaled) / inverse
 
 
+def at_least(value: float, low: float) -> float:
+    """Go's math.Max: infinity beats NaN, NaN beats the rest."""
+    if math.inf in (value, low):
+        return math.inf
+    return math.nan if value != value or low != low else max(value, low)  # noqa: PLR0124  # NaN
+
+
+def at_most(value: float, high: float) -> float:
+    """Go's math.Min: minus infinity beats NaN, NaN beats the rest."""
+    if -math.inf in (value, high):
+        return -math.inf
+    return math.nan if value != value or high != high else min(value, high)  # noqa: PLR0124  # NaN
+
+
 def clamp(value: float, low: float, high: float) -> float:
-    """`value` held between two bounds; NaN anywhere gives NaN."""
-    if value != value or low != low or high != high:  # noqa: PLR0124  # NaN
-        return math.nan
-    return max(low, min(high, value))
+    """`value` held between two bounds."""
+    return at_least(low, at_most(high, value))
 
 
 NUMBER_FUNCTIONS: Final[dict[str, NumberFunction]] = {

@@ -188,7 +188,7 @@ def predict_linear(window: Window, seconds: float) -> float | None:
     """The value that the least squares line has `seconds` from the evaluation time."""
     if len(window.values) < 2:
         return None
-    slope, intercept = _regression(window, window.end_ms)
+    slope, intercept = _regression(window, window.now_ms)
     return slope * seconds + intercept
 
 

@@ -97,6 +97,7 @@ class RangeSelector:
                 continue
             if seen is not None:
                 _note(seen, series, window.times[-1])
+            window.now_ms = ctx.now_ms
             yield window
 
 
@@ -128,7 +129,9 @@ class Subquery:
                 values.append(value)
         for labels in sorted(rows):
             times, values = rows[labels]
-            yield Window(labels, drop_name(labels), times, values, start_ms=start, end_ms=end)
+            window = Window(labels, drop_name(labels), times, values, start_ms=start, end_ms=end)
+            window.now_ms = ctx.now_ms
+            yield window
 
     def _step(self, ctx: Context, time_ms: int) -> list[Element]:
         inner = Context(ctx.store, time_ms, ctx.since_ms, ctx.seen)

@@ -64,7 +64,7 @@ class Held:
 class Window:
     """The samples of one series in one range; `times` in milliseconds, oldest first."""
 
-    __slots__ = ("bare", "end_ms", "labels", "monotonic", "start_ms", "times", "values")
+    __slots__ = ("bare", "end_ms", "labels", "monotonic", "now_ms", "start_ms", "times", "values")
 
     def __init__(
         self,
@@ -84,6 +84,8 @@ class Window:
         self.values = values
         self.start_ms = start_ms
         self.end_ms = end_ms
+        #: The evaluation time; `end_ms` lies before it by the offset.
+        self.now_ms = end_ms
         #: Known to have no drop inside, so that counters need no scan for resets.
         self.monotonic = monotonic
 

@@ -25,11 +25,9 @@ class Gap(Enum):
 
 SeriesValue = float | Gap
 
-_NUMBER: Final = (
-    r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?"
-    r"|[iI]nf|[nN]a[nN]|INF|NAN)"
-)
-_ITEM: Final = re.compile(rf"({_NUMBER})(?:([-+])({_NUMBER}))?(?:x(\d+))?")
+_UNSIGNED: Final = r"(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|[iI]nf|[nN]a[nN]|INF|NAN)"
+_NUMBER: Final = rf"[-+]?{_UNSIGNED}"
+_ITEM: Final = re.compile(rf"({_NUMBER})(?:([-+])({_UNSIGNED}))?(?:x(\d+))?")
 _BLANK: Final = re.compile(r"_(?:x(\d+))?")
 _NAME: Final = re.compile(r"\s*([A-Za-z_:][A-Za-z0-9_:]*)?\s*(\{)?", re.ASCII)
 _PAIR: Final = re.compile(

@@ -129,6 +129,7 @@ class _Action:
         kind, text, start = self._tokens[self._at]
         if kind == "word":
             self._at += 1
+            _check_function(text, start)
             arguments = self._arguments()
             if piped is not None:
                 arguments.append(piped)
@@ -205,15 +206,21 @@ _TEXT_FUNCTIONS: Final[dict[str, Callable[[str], str]]] = {
 }
 
 
+def _check_function(name: str, start: int) -> None:
+    known = ("printf", *_NUMBER_FUNCTIONS, *_TEXT_FUNCTIONS)
+    if name not in known:
+        listed = ", ".join(f"`{n}`" for n in known)
+        raise TemplateError(
+            f"template function `{name}` is not supported; known are {listed}",
+            start,
+            start + len(name),
+        )
+
+
 def _call(name: str, arguments: list[Expression], start: int) -> Expression:
     end = start + len(name)
     if name == "printf":
         return _printf(arguments, start, end)
-    if name not in _NUMBER_FUNCTIONS and name not in _TEXT_FUNCTIONS:
-        known = ", ".join(f"`{n}`" for n in ("printf", *_NUMBER_FUNCTIONS, *_TEXT_FUNCTIONS))
-        raise TemplateError(
-            f"template function `{name}` is not supported; known are {known}", start, end
-        )
     if len(arguments) != 1:
         raise TemplateError(f"`{name}` takes 1 argument, got {len(arguments)}", start, end)
     argument = arguments[0]

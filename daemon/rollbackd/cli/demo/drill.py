@@ -111,6 +111,7 @@ class Drill:
         self._tell("the pipeline sets the switches: all traffic on the baseline, index docs_vA")
         for name, value in INTENTS.items():
             await _put_intent(api, name, value)
+        self.scene.before = dict(INTENTS)
 
     async def _healthy(self, api: Api, traffic: Traffic) -> None:
         self._tell("healthy traffic on the baseline; its window becomes the known good")
@@ -131,8 +132,6 @@ class Drill:
         await _put_intent(api, FLAG, weights)
         self._canary_at_ms = traffic.clock.now()
         self._tell(f"rollout: a new prompt pack takes {CANARY_WEIGHT:.0%} of the users")
-        await self._until(lambda: FLAG in traffic.controls)
-        self.scene.before = {n: c.value for n, c in traffic.controls.items()}
         self.scene.before[FLAG] = weights
         await self._until(lambda: self.scene.detail is not None)
 

@@ -16,11 +16,11 @@ from rich.text import Text
 from rollbackd.cli.demo.plot import plot
 from rollbackd.cli.demo.scene import ControlLine, Progress, Scene, Step
 from rollbackd.cli.incident_story import transition
-from rollbackd.cli.phrases import VERDICT_STYLES, number, span
+from rollbackd.cli.phrases import VERDICT_STYLES, span
 from rollbackd.documents.durations import format_duration
 from rollbackd.model.triggers import TargetReading
 
-TOP: Final = 0.35
+TOP: Final = 0.25
 PLOT_ROWS: Final = 7
 _PLOT_HEIGHT: Final = PLOT_ROWS + 2
 _LOG_LINES: Final = 5
@@ -73,7 +73,7 @@ def drift_panel(scene: Scene, width: int) -> Panel:
     hot = last is not None and last > scene.threshold
     title = Text.assemble(
         f"ΔS drift p95 over the pinned baseline, {scene.audience}: ",
-        (number(last), "bold red" if hot else "bold green"),
+        ("-" if last is None else f"{last:.3f}", "bold red" if hot else "bold green"),
         (f"  threshold {scene.threshold:g}", "yellow"),
     )
     lines = plot(
@@ -155,7 +155,7 @@ def _hold(scene: Scene) -> RenderableType:
 def _targets(readings: list[TargetReading]) -> RenderableType:
     cells = [
         Text.assemble(
-            ("● ", VERDICT_STYLES[reading.verdict]), f"{reading.name} {number(reading.value)}"
+            ("● ", VERDICT_STYLES[reading.verdict]), f"{reading.name} {_rounded(reading.value)}"
         )
         for reading in readings
     ]
@@ -165,6 +165,10 @@ def _targets(readings: list[TargetReading]) -> RenderableType:
     for left, right in zip_longest(cells[::2], cells[1::2], fillvalue=Text("")):
         table.add_row(left, right)
     return table
+
+
+def _rounded(value: float | None) -> str:
+    return "-" if value is None else f"{round(value, 4):g}"
 
 
 def _log(scene: Scene) -> Panel:

@@ -91,9 +91,9 @@ async def stop(stopped: Consumer) -> None:
     """
     try:
         await stopped.stop()
-    except (asyncio.CancelledError, Exception) as error:
+    except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001
         _log.debug("aiokafka did not stop cleanly", extra={"why": repr(error)})
-        await cast("Any", stopped)._client.close()
+        await cast("Any", stopped)._client.close()  # noqa: SLF001
 
 
 def producer(**options: Any) -> Producer:

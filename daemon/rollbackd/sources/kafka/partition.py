@@ -26,8 +26,8 @@ _log = logging.getLogger(__name__)
 LIVE: Final = "kafka"
 REFILL: Final = "kafka-refill"
 
-#: Batches that wait for the worker: one in hand and one ready.
-_QUEUED_BATCHES: Final = 2
+#: Batches that wait for the worker: enough that it is not idle while the next poll runs.
+_QUEUED_BATCHES: Final = 4
 #: Attempts at a batch that ends in an unexpected error before its records are tried one by one.
 _ATTEMPTS: Final = 3
 _LONGEST_DELAY_MS: Final = 30_000
@@ -183,7 +183,8 @@ class Partition:
             self._outlets.telemetry.truncated_alerts.inc(into.truncated)
             self._outlets.telemetry.decode_failures.labels(LIVE).inc(len(poison))
             if into.samples:
-                newest = max(sample.time_ms for sample in into.samples)
+                # The last one stands for the newest: a maximum over all costs more than it tells.
+                newest = into.samples[-1].time_ms
                 self._outlets.telemetry.event_lag.labels(LIVE).set((now_ms - newest) / 1_000)
         return into.batch(), poison
 
