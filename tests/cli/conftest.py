@@ -4,6 +4,7 @@ from typing import Protocol
 import pytest
 from typer.testing import CliRunner
 
+from rollbackd.cli.main import app
 from tests.cli.fake_daemon import FakeDaemon
 
 
@@ -29,8 +30,6 @@ def fake() -> Iterator[FakeDaemon]:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command line in this process, 120 columns wide, without colours."""
-    from rollbackd.cli.main import app  # noqa: PLC0415
-
     for name in ("ROLLBACKD_URL", "ROLLBACKD_TOKEN_FILE", "ROLLBACKD_CA_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "120")

@@ -97,6 +97,29 @@ def test_an_answer_that_is_no_success_is_one_clear_line(
     assert len(fake.asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("route", "command"),
+    [
+        ("GET /api/v1/status", ("status",)),
+        ("GET /api/v1/incidents", ("incidents",)),
+        ("GET /api/v1/incidents/inc-1", ("incidents", "inc-1")),
+        ("GET /api/v1/controls/rag/global", ("controls", "rag")),
+    ],
+)
+@pytest.mark.parametrize("body", [[], "text", {"incidents": 5, "controls": 5}])
+def test_an_answer_from_something_else_is_no_crash(
+    run: Run, fake: FakeDaemon, route: str, command: tuple[str, ...], body: object
+) -> None:
+    """Somebody else may listen there."""
+    fake.answer(route, body)
+    result = run(*command, "--url", fake.url)
+    if command == ("status",) and isinstance(body, dict):
+        assert result.exit_code == 0
+    else:
+        assert result.exit_code == 1
+        assert "the daemon's answer is not understood" in result.stderr
+
+
 def test_the_token_is_sent_and_never_shown(run: Run, fake: FakeDaemon, tmp_path: Path) -> None:
     """The first line of the token file is the bearer token."""
     token = tmp_path / "token"
@@ -170,7 +193,7 @@ def test_decide_sends_the_persons_word(run: Run, fake: FakeDaemon) -> None:
     """The id is part of the path, whatever is in it."""
     fake.answer("POST /api/v1/incidents/inc-1/decision", as_answer(incident()))
     result = run("decide", "inc-1", "restore", "-r", "looks fine", "--url", fake.url)
-    assert result.exit_code == 0
+    assert result.stdout == "incident inc-1 was watching; told to restore\n"
     assert fake.last().json() == {"decision": "restore", "reason": "looks fine"}
     assert run("decide", "../pause", "abort", "-r", "x", "--url", fake.url).exit_code == 1
     assert fake.last().path != "/api/v1/pause"

@@ -13,12 +13,7 @@ from rollbackd.cli.running import with_usable_state_dir
 from rollbackd.settings import Settings
 from tests.cli.conftest import Run
 from tests.services.polling import eventually
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.services.processes import free_port
 
 
 def write_config(folder: Path, text: str) -> Path:

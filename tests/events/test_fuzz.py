@@ -52,9 +52,9 @@ BODIES = st.binary(max_size=300) | damaged() | JSON.map(lambda v: json.dumps(v).
 
 @settings(max_examples=500, deadline=None)
 @given(BODIES, st.sampled_from(FORMATS))
-def test_any_record_is_a_batch_or_rejected(body: bytes, format: str) -> None:
+def test_any_record_is_a_batch_or_rejected(body: bytes, declared: str) -> None:
     try:
-        batch = decode_record(body, format=format, now_ms=bodies.NOW)
+        batch = decode_record(body, format=declared, now_ms=bodies.NOW)
     except Rejected as rejected:
         assert str(rejected)  # noqa: PT017  # its text is the claim
         return

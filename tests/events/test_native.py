@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from rollbackd.events import native as decoder
-from rollbackd.events.envelope import EventReader
+from rollbackd.events.collecting import Collector
+from rollbackd.events.envelope import Envelope, EventReader
 from rollbackd.events.series import EventSeries, SeriesCache
 from rollbackd.model.events import Batch, KnownGood, PinsSeen, Rejected, Sample
 from rollbackd.model.labels import Scope
@@ -371,9 +372,6 @@ def test_one_label_set_may_not_fill_the_memory_with_names() -> None:
 
 def test_pins_are_remembered_up_to_a_bound() -> None:
     reader = EventReader()
-    from rollbackd.events.collecting import Collector
-    from rollbackd.events.envelope import Envelope
-
     for i in range(10_050):
         reader.read(
             Envelope(event="a", service="rag", pins={"GIT_SHA": str(i)}), Collector(), now_ms=NOW

@@ -56,10 +56,10 @@ def test_structured_cloudevents_are_refused_by_name() -> None:
     assert decode_record(encoded(native()), headers=plain, now_ms=NOW) != Batch()
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_an_empty_record_is_rejected(format: str) -> None:
+@pytest.mark.parametrize("declared", FORMATS)
+def test_an_empty_record_is_rejected(declared: str) -> None:
     with pytest.raises(Rejected):
-        decode_record(b"", format=format, now_ms=NOW)
+        decode_record(b"", format=declared, now_ms=NOW)
 
 
 def test_alerts_with_many_labels_are_kept() -> None:

@@ -70,7 +70,7 @@ CASES: Final = (
         lever="cache_rotate",
         control="cache",
         intent={"generation": 7, "namespace": "old"},
-        wanted={"generation": 8, "namespace": "e9ae7b1ccd96bd09"},
+        wanted={"generation": 8, "namespace": "8b3a1c3fd8038035"},
     ),
     Case(
         lever="throttle",

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from prometheus_client import CollectorRegistry
 
 from rollbackd.clock import SystemClock
@@ -34,7 +33,7 @@ class RecordingSink:
         self.buried: list[tuple[str, bytes, str]] = []
         self.refusals = 0
         self.full = False
-        self.failure: Callable[[Batch], Exception | None] = lambda batch: None
+        self.failure: Callable[[Batch], Exception | None] = lambda _: None
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -130,14 +129,17 @@ class Bench:
 
     async def committed(self, partition: int = 0) -> int | None:
         """What the broker has for the group."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.broker.address)
-        await admin.start()
+        # assigned by hand: it does not join the group
+        onlooker = AIOKafkaConsumer(
+            bootstrap_servers=self.broker.address, group_id=self.group, enable_auto_commit=False
+        )
+        await onlooker.start()
         try:
-            offsets = await admin.list_consumer_group_offsets(self.group)
+            onlooker.assign([tp := TopicPartition(self.topic, partition)])
+            committed: int | None = await onlooker.committed(tp)
+            return committed
         finally:
-            await admin.close()
-        found = offsets.get(TopicPartition(self.topic, partition))
-        return None if found is None or found.offset < 0 else int(found.offset)
+            await onlooker.stop()
 
     async def committed_at(self, offset: int, partition: int = 0) -> bool:
         """Whether the group has committed exactly so far."""

@@ -24,7 +24,7 @@ f.yaml:5:20: error: record `a`: function `histogram_count` is not supported (pro
     5 |         expr: 'x + histogram_count(y)'
       |                    ^^^^^^^^^^^^^^^""",
     "template": """\
-f.yaml:6:24: error: `{{` is never closed (rule/template)
+f.yaml:6:25: error: `{{` is never closed (rule/template)
     6 |         labels: {team: "{{ $labels.team"}
       |                         ^^
 f.yaml:8:26: error: template function `range` is not supported; known are `printf`, `humanize`, \
@@ -52,7 +52,7 @@ def test_the_message_shows_the_place(name: str) -> None:
     text = (DATA / f"{name}.bad.yaml").read_text()
     with pytest.raises(DocumentError) as caught:
         Engine.build([read_rule_file(text, file="f.yaml")])
-    assert str(caught.value).replace('labels: {team: "', 'labels: {team: "') == EXPECTED[name]
+    assert str(caught.value) == EXPECTED[name]
 
 
 def test_every_fixture_has_its_expectation() -> None:

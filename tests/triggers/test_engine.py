@@ -179,7 +179,7 @@ def test_a_bad_target_is_refused() -> None:
 @pytest.mark.parametrize("expr", ["x[5m]", "nosuch(x)", "", "x +"])
 def test_a_query_that_cannot_be_compiled_is_a_value_error(expr: str) -> None:
     """The API turns it into a 4xx."""
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\w"):
         Engine.build([]).compile(expr)
 
 

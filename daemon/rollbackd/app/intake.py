@@ -1,6 +1,5 @@
 """Where decoded batches go: samples into the engine, state into the store."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -42,8 +41,6 @@ class Intake:
         self._pins = pins
         self._clock = clock
         self._telemetry = telemetry
-        #: Set when the engine has news.
-        self.wake = asyncio.Event()
         self._inbox_filled = True
 
     async def ingest(self, batch: Batch, *, source: str) -> None:
@@ -57,7 +54,6 @@ class Intake:
             self._pins.note(seen)
         if batch.samples:
             self._take_samples(batch, source)
-        self.wake.set()
 
     async def accept_alerts(self, alerts: Sequence[Alert]) -> int:
         """Commit alerts to the inbox; returns how many were new. Raises TemporaryError."""
@@ -68,7 +64,6 @@ class Intake:
         new = await self._store.accept(entries)
         self._telemetry.inbox_duplicates.inc(len(entries) - new)
         self._inbox_filled = True
-        self.wake.set()
         return new
 
     async def bury(self, source: str, body: bytes, reason: str) -> None:

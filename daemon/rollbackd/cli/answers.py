@@ -3,6 +3,19 @@
 import msgspec
 
 from rollbackd.model.controls import ControlValue
+from rollbackd.model.incidents import Incident
+
+
+class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of the status that is more than shown."""
+
+    now_ms: int
+
+
+class IncidentList(msgspec.Struct, frozen=True, kw_only=True):
+    """Incidents, newest first."""
+
+    incidents: list[Incident]
 
 
 class ShownControl(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rollbackd.cli.answers import IncidentList
 from rollbackd.cli.client import Api, Connection, call, convert
 from rollbackd.cli.incident_story import tell
 from rollbackd.cli.options import (
@@ -53,7 +54,7 @@ def _list(connection: Connection, output: Output, *, open_only: bool, limit: int
     if output is Output.JSON:
         Console().print_json(data=answer)
         return
-    found = convert(answer.get("incidents"), list[Incident])
+    found = convert(answer, IncidentList).incidents
     if not found:
         print("no open incidents" if open_only else "no incidents")
         return

@@ -121,7 +121,7 @@ def status(
     if output is Output.JSON:
         Console().print_json(data=answer)
         return
-    Console().print(_status_table(answer))
+    Console().print(_status_table(convert(answer, dict[str, Any])))
 
 
 def _status_table(answer: dict[str, Any]) -> Table:

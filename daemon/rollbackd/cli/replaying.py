@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from rollbackd.cli.client import Api, Connection, RefusedError, call
+from rollbackd.cli.answers import DaemonStatus
+from rollbackd.cli.client import Api, Connection, RefusedError, call, convert
 from rollbackd.cli.options import DEFAULT_URL, CaFileOption, TokenFileOption, UrlOption
 from rollbackd.cli.phrases import span
 from rollbackd.cli.recorded import RecordedEvent, Recording, open_recording
@@ -54,8 +55,8 @@ class _Player:
 
     async def play(self, api: Api) -> None:
         """Send every event when it is due."""
-        status = await api.get("/api/v1/status")
-        start_ms, started = int(status["now_ms"]), time.monotonic()
+        status = convert(await api.get("/api/v1/status"), DaemonStatus)
+        start_ms, started = status.now_ms, time.monotonic()
         batch: list[bytes] = []
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task("replay", total=self._recording.count)

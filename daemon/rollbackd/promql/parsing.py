@@ -13,9 +13,7 @@ from rollbackd.promql.lexer import Kind, Token, check_bounds, tokenize
 _OPERATOR_NAMES = frozenset({"and", "or", "unless", "atan2"})
 _QUOTED = re.compile(r"'([A-Za-z_][A-Za-z0-9_]*)'")
 _SYNTAX = re.compile(r"bad number or duration syntax: (\S+)")
-_MODIFIERS = frozenset(
-    {"by", "without", "on", "ignoring", "group_left", "group_right", "bool", "offset"}
-)
+_GROUPINGS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
 
 
 def _register_old_names() -> None:
@@ -61,7 +59,7 @@ def _placed(message: str, text: str, tokens: list[Token]) -> PromqlError:
         at = text.find(number.group(1))
         if at >= 0:
             return PromqlError("promql/syntax", message, at, at + len(number.group(1)))
-    odd = _first_out_of_place(tokens)
+    odd = _first_out_of_place(_without_modifiers(tokens))
     if odd is not None:
         if odd.kind is Kind.END:
             last = tokens[-2]
@@ -75,6 +73,27 @@ def _placed(message: str, text: str, tokens: list[Token]) -> PromqlError:
     return PromqlError(id_, message, 0, len(text.rstrip()))
 
 
+def _without_modifiers(tokens: list[Token]) -> list[Token]:
+    """The tokens without `by (...)`, `bool`, `offset 5m` and their like."""
+    kept: list[Token] = []
+    index = 0
+    while index < len(tokens):
+        token = tokens[index]
+        word = token.text.lower() if token.kind is Kind.NAME else token.text
+        index += 1
+        if word in _GROUPINGS and tokens[index].text == "(":
+            while index < len(tokens) - 1 and tokens[index].text != ")":
+                index += 1
+            index += 1
+        elif word in {"offset", "@"} and tokens[index].kind is not Kind.END:
+            index += 2 if tokens[index].text in {"+", "-"} else 1
+            if tokens[min(index, len(tokens) - 1)].text == "(":
+                index += 2
+        elif word not in _GROUPINGS and word != "bool":
+            kept.append(token)
+    return kept if kept and kept[-1].kind is Kind.END else [*kept, tokens[-1]]
+
+
 def _first_out_of_place(tokens: list[Token]) -> Token | None:
     """The first token that breaks the alternation of operands and operators."""
     wants_operand = True
@@ -83,8 +102,6 @@ def _first_out_of_place(tokens: list[Token]) -> Token | None:
         if skip_to:
             skip_to = "" if token.text == skip_to else skip_to
             continue
-        if token.kind is Kind.NAME and token.text.lower() in _MODIFIERS and index:
-            return None
         role = _role(tokens, index)
         if role is _Role.OPERAND and not wants_operand:
             return token

@@ -4,6 +4,7 @@
 queries, no code: anything else is refused when the rule is loaded.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from rollbackd.triggers.humanize import (
     humanize_duration,
     humanize_percentage,
     plain,
+    significant,
 )
 
 
@@ -259,7 +261,13 @@ def _formatted(pattern: str, values: list[Value]) -> str:
         spec = f"%{flags}{min(int(width), 200) if width else ''}"
         digits = f".{min(int(precision), 100)}" if precision else ""
         if verb in "feEgG":
-            return (spec + (digits or ("" if verb in "gG" else ".6")) + verb) % _number(value)
+            number = _number(value)
+            if not math.isfinite(number):
+                return (spec.replace("0", "") + "s") % significant(number)
+            if verb in "gG" and not digits:
+                shortest = plain(number)
+                return (spec + "s") % (shortest.upper() if verb == "G" else shortest)
+            return (spec + (digits or ".6") + verb) % number
         text = _text(value)
         return (spec + digits + "s") % (f'"{text}"' if verb == "q" else text)
 

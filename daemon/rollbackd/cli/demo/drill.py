@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rollbackd.cli.client import Api, Connection
+from rollbackd.cli.answers import DaemonStatus
+from rollbackd.cli.client import Api, Connection, convert
 from rollbackd.cli.demo.application import FLAG
 from rollbackd.cli.demo.daemon_process import DaemonProcess
 from rollbackd.cli.demo.observer import Observer
@@ -174,9 +175,9 @@ class Drill:
 
 async def _clock_of(api: Api) -> DaemonTime:
     asked = time.monotonic()
-    answer = await api.get("/api/v1/status")
+    status = convert(await api.get("/api/v1/status"), DaemonStatus)
     # The answer is as old as half of the round trip.
-    return DaemonTime(int(answer["now_ms"]), (asked + time.monotonic()) / 2, SPEED)
+    return DaemonTime(status.now_ms, (asked + time.monotonic()) / 2, SPEED)
 
 
 async def _put_intent(api: Api, name: str, value: dict[str, object]) -> None:

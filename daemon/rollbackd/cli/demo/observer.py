@@ -6,12 +6,11 @@ import math
 import time
 from typing import Final
 
-from rollbackd.cli.answers import QueryAnswer
+from rollbackd.cli.answers import IncidentList, QueryAnswer
 from rollbackd.cli.client import Api, RefusedError, UnreachableError, convert
 from rollbackd.cli.demo.application import CANARY
 from rollbackd.cli.demo.scene import Scene
 from rollbackd.cli.demo.traffic import Traffic
-from rollbackd.model.incidents import Incident
 from rollbackd.ports import IncidentDetail
 
 #: The left side of the shipped rule `QualityDrift`, without its floor of 200 samples.
@@ -59,7 +58,7 @@ class Observer:
 
     async def _newest(self) -> str:
         answer = await self._api.get("/api/v1/incidents", limit="1")
-        found = convert(answer.get("incidents"), list[Incident])
+        found = convert(answer, IncidentList).incidents
         return found[0].id if found else ""
 
     async def _drift(self) -> float | None:

@@ -1,0 +1,126 @@
+"""A crash at every point of the journal and of every act: the end is the same."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from rollbackd.model.incidents import MeasureStatus, State
+from rollbackd.model.triggers import Verdict
+from tests.incidents.samples import BRANCHES
+from tests.incidents.world import World, never, quick
+
+
+class End(NamedTuple):
+    """What can be told apart from outside when an incident has ended."""
+
+    state: State
+    branch: str
+    effective: dict[str, dict[str, object]]
+    versions: dict[str, int]
+    measures: list[tuple[str, MeasureStatus]]
+    receipts: list[str]
+    audit: list[tuple[str, bool]]
+
+
+class Crash:
+    """Hangs at the n-th passing of a point; the process is dead from then on."""
+
+    def __init__(self, nth: int) -> None:
+        self.nth = nth
+        self.passed = 0
+        self.reached = asyncio.Event()
+
+    async def __call__(self, *_: Any) -> None:
+        self.passed += 1
+        if self.passed == self.nth:
+            self.reached.set()
+            await never()
+
+
+async def end_of(world: World) -> End:
+    """Let it run out and look."""
+    incident = await world.until_idle()
+    report = world.folder / "incidents" / "INC-1" / "report.md"
+    assert f"Ended **{incident.state}**" in report.read_text()
+    return End(
+        state=incident.state,
+        branch=incident.branch,
+        effective=await world.effective(),
+        versions=await world.versions(),
+        measures=[(each.change.target.lever, each.status) for each in incident.ledger],
+        receipts=[str(receipt.target) for receipt in incident.receipts],
+        audit=[(check.name, check.passed) for check in incident.audit],
+    )
+
+
+async def started(folder: Path, branch: str) -> World:
+    """A world with an incident that turns red once on its way."""
+    folder.mkdir()
+    world = await World.open(folder)
+    world.targets.verdicts = [Verdict.GREEN, Verdict.RED, Verdict.GREEN]
+    await world.open_incident(branch, quick(branch))
+    return world
+
+
+POINTS = {
+    # where: (adapter, hook, method)
+    "before the journal": ("store", "before", "advance"),
+    "after the journal": ("store", "after", "advance"),
+    "before an act": ("controls", "before", "set_trip"),
+    "after an act": ("controls", "after", "set_trip"),
+}
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_crash_anywhere_ends_the_same(tmp_path: Path, branch: str, point: str) -> None:
+    """Each control moved as often as without the crash, and every measure is given back."""
+    undisturbed = await started(tmp_path / "undisturbed", branch)
+    wanted = await end_of(undisturbed)
+    await undisturbed.close()
+    assert wanted.state is State.CLOSED
+    adapter, hook, method = POINTS[point]
+    for nth in range(1, 100):
+        world = await started(tmp_path / f"crash-{nth}", branch)
+        crash = Crash(nth)
+        hooks = getattr(getattr(world, adapter), hook)
+        hooks[method] = crash
+        runner = world.runner
+        await world.until(lambda: crash.reached.is_set() or not runner._tasks)  # noqa: B023
+        crashed = crash.reached.is_set()
+        if crashed:
+            await runner.stop()
+            hooks.clear()
+            await world.restart()
+        end = await end_of(world)
+        await world.close()
+        assert end == wanted, f"crash {point} {nth}"
+        if not crashed:
+            break
+    assert nth > len(wanted.receipts)
+    assert nth < 100
+
+
+async def test_a_crash_after_each_step_in_turn_ends_the_same(tmp_path: Path) -> None:
+    """A process that dies after every single step still gets there, one step a life."""
+    undisturbed = await started(tmp_path / "undisturbed", "quality_regression")
+    wanted = await end_of(undisturbed)
+    await undisturbed.close()
+    world = await started(tmp_path / "dying", "quality_regression")
+    lives = 0
+    while world.runner.current():
+        # the first write of a life says that it resumed, the second is a step
+        crash = Crash(1 if lives == 0 else 2)
+        world.store.after["advance"] = crash
+        runner = world.runner
+        await world.until(lambda: crash.reached.is_set() or not runner._tasks)  # noqa: B023
+        await runner.stop()
+        world.store.after.clear()
+        await world.restart()
+        lives += 1
+        assert lives < 100
+    assert await end_of(world) == wanted
+    await world.close()
+    assert lives > 20
