@@ -123,4 +123,4 @@ async def test_a_crash_after_each_step_in_turn_ends_the_same(tmp_path: Path) -> 
         assert lives < 100
     assert await end_of(world) == wanted
     await world.close()
-    assert lives > 20
+    assert lives >= 20

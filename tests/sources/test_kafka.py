@@ -84,27 +84,27 @@ async def test_refill_feeds_the_windows_and_neither_loses_nor_doubles(bench: Ben
     assert second.metric("events_received_total", source="kafka-refill") == 700
 
 
-async def test_refill_reaches_back_one_window_only(bench: Bench) -> None:
+async def test_refill_reaches_back_one_window_only(exact_bench: Bench) -> None:
     """Records from before the window are not read again."""
-    await bench.produce_numbers(range(50))
-    first = bench.member()
-    await until(lambda: bench.committed_at(50))
+    await exact_bench.produce_numbers(range(50))
+    first = exact_bench.member()
+    await until(lambda: exact_bench.committed_at(50))
     await first.stop()
     began = time.monotonic()
     await until(lambda: time.monotonic() - began > 1.0)
-    await bench.produce_numbers(range(50, 60))
-    second = bench.member(refill_ms=500)
+    await exact_bench.produce_numbers(range(50, 60))
+    second = exact_bench.member(refill_ms=500)
     await until(lambda: len(second.sink.numbers()) >= 10)
     assert second.sink.numbers("kafka-refill") == []
     assert second.sink.numbers() == list(range(50, 60))
 
 
 async def test_a_rebuilt_consumer_feeds_no_record_twice(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    exact_bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sink still has what it was fed: a new consumer goes on where the feeding ended."""
-    member = bench.member(refill_ms=3_600_000)
-    await bench.produce_numbers(range(300))
+    member = exact_bench.member(refill_ms=3_600_000)
+    await exact_bench.produce_numbers(range(300))
     await until(lambda: len(member.sink.numbers()) == 300)
     polls = 0
 
@@ -118,7 +118,7 @@ async def test_a_rebuilt_consumer_feeds_no_record_twice(
     genuine = Session._poll
     monkeypatch.setattr(Session, "_poll", fail_once)
     await until(lambda: member.metric("kafka_consumer_rebuilds_total", cause="unexpected") == 1)
-    await bench.produce_numbers(range(300, 400))
+    await exact_bench.produce_numbers(range(300, 400))
     await until(lambda: len(member.sink.numbers()) >= 400)
     assert member.sink.numbers() == list(range(400))
     assert member.sink.numbers("kafka-refill") == []
@@ -187,29 +187,29 @@ async def test_poison_without_a_topic_is_buried_in_the_sink(bench: Bench) -> Non
     assert member.sink.numbers() == [1]
 
 
-async def test_poison_that_cannot_be_produced_is_buried_in_the_sink(bench: Bench) -> None:
+async def test_poison_that_cannot_be_produced_is_buried_in_the_sink(exact_bench: Bench) -> None:
     """A dead-letter topic that does not exist holds nothing up."""
-    member = bench.member(dead_letter_topic=f"{bench.topic}-missing")
-    await bench.produce([b"x", event(1)])
-    await until(lambda: bench.committed_at(2), within=30)
+    member = exact_bench.member(dead_letter_topic=f"{exact_bench.topic}-missing")
+    await exact_bench.produce([b"x", event(1)])
+    await until(lambda: exact_bench.committed_at(2), within=30)
     assert len(member.sink.buried) == 1
-    await bench.produce([b"y"])
-    await until(lambda: bench.committed_at(3), within=3)
+    await exact_bench.produce([b"y"])
+    await until(lambda: exact_bench.committed_at(3), within=3)
     assert len(member.sink.buried) == 2
 
 
-async def test_poison_in_the_past_is_not_buried_again(bench: Bench) -> None:
-    first = bench.member()
-    await bench.produce([event(0), b"x", event(1)])
-    await until(lambda: bench.committed_at(3))
+async def test_poison_in_the_past_is_not_buried_again(exact_bench: Bench) -> None:
+    first = exact_bench.member()
+    await exact_bench.produce([event(0), b"x", event(1)])
+    await until(lambda: exact_bench.committed_at(3))
     await first.stop()
-    second = bench.member(refill_ms=3_600_000)
+    second = exact_bench.member(refill_ms=3_600_000)
     await until(lambda: second.sink.numbers("kafka-refill") == [0, 1])
     assert second.sink.buried == []
     assert second.metric("decode_failures_total", source="kafka") == 0
 
 
-async def test_a_record_that_the_sink_fails_at_is_poison(bench: Bench) -> None:
+async def test_a_record_that_the_sink_fails_at_is_poison(exact_bench: Bench) -> None:
     """After bounded attempts the records are tried one by one and the guilty one is buried."""
     sink = RecordingSink()
 
@@ -217,9 +217,9 @@ async def test_a_record_that_the_sink_fails_at_is_poison(bench: Bench) -> None:
         return ZeroDivisionError("bug") if any(s.value == 7 for s in batch.samples) else None
 
     sink.failure = fail
-    await bench.produce_numbers(range(20))
-    member = bench.member(sink)
-    await until(lambda: bench.committed_at(20))
+    await exact_bench.produce_numbers(range(20))
+    member = exact_bench.member(sink)
+    await until(lambda: exact_bench.committed_at(20))
     assert sink.numbers() == [n for n in range(20) if n != 7]
     ((_, body, reason),) = sink.buried
     assert json.loads(body)["values"] == {"n": 7}
@@ -238,15 +238,15 @@ async def test_alerts_come_through_and_truncation_is_counted(bench: Bench) -> No
     assert member.metric("truncated_alerts_total") == 2
 
 
-async def test_latest_begins_at_the_end_and_remembers_it(bench: Bench) -> None:
+async def test_latest_begins_at_the_end_and_remembers_it(exact_bench: Bench) -> None:
     """The end is committed at once: what arrives while we are down is not skipped."""
-    await bench.produce_numbers(range(5))
-    first = bench.member(offset_reset="latest")
-    await until(lambda: bench.committed_at(5))
+    await exact_bench.produce_numbers(range(5))
+    first = exact_bench.member(offset_reset="latest")
+    await until(lambda: exact_bench.committed_at(5))
     await first.stop()
     assert first.sink.numbers() == []
-    await bench.produce_numbers(range(5, 8))
-    second = bench.member(offset_reset="latest")
+    await exact_bench.produce_numbers(range(5, 8))
+    second = exact_bench.member(offset_reset="latest")
     await until(lambda: len(second.sink.numbers()) >= 3)
     assert second.sink.numbers() == [5, 6, 7]
 

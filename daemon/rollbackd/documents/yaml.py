@@ -26,6 +26,8 @@ _FLOAT = re.compile(
 )
 
 
+#: `"\\ud800"`: it could not be written to any log.
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 #: What YAML counts as the end of a line; `str.splitlines` knows more.
 _LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 #: Credentials in a URL, and the value of a key that names a secret: they must not reach a log.
@@ -75,7 +77,7 @@ def compose_all(text: str, *, file: str) -> list[yaml.Node]:
         where = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file, 1, 1)
         message = " ".join(part for part in (error.problem, error.context) if part)
         raise _refuse(text, where, "yaml/syntax", message or "not YAML") from None
-    except (yaml.YAMLError, ValueError) as error:  # `"\UFFFFFFFF"` is a ValueError in PyYAML
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML on `"\UFFFFFFFF"`
         message = str(error).splitlines()[0]
         raise _refuse(text, Position(file, 1, 1), "yaml/syntax", message) from None
     problems = [p for node in nodes for p in _duplicate_keys(node, text, file)]
@@ -141,6 +143,8 @@ def _check_events(text: str, file: str) -> None:
         tag = getattr(event, "tag", None)
         if tag not in {None, "!"}:
             raise _refuse(text, where, "yaml/tag", f"tag `{tag}` is not allowed", "remove the tag")
+        if isinstance(event, yaml.ScalarEvent) and _SURROGATE.search(event.value):
+            raise _refuse(text, where, "yaml/syntax", "half a surrogate pair is no character")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):

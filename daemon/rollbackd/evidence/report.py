@@ -59,6 +59,7 @@ def _headline(incident: Incident) -> str:
         f"# {incident.id}: {incident.branch} on {incident.scope}\n\n"
         f"Ended **{incident.state}** ({incident.reason}), opened "
         f"{_date(incident.opened_at_ms)} {_time(incident.opened_at_ms)} UTC."
+        + (f"\n\nLast note: {_line(incident.note)}" if incident.note else "")
     )
 
 
@@ -99,7 +100,10 @@ def _controls(incident: Incident) -> str:
             *(p.get(name, _ABSENT) for p in evidence.pins_seen.values()),
         ]
         lines.append("| " + " | ".join(map(_line, [name, *values])) + " |")
-    lines += ["", *(f"- control `{name}`: `{value}`" for name, value in evidence.controls.items())]
+    lines += [
+        "",
+        *(f"- control `{name}`: `{_json(value)}`" for name, value in evidence.controls.items()),
+    ]
     if evidence.unavailable:
         lines.append(f"- unavailable: {', '.join(evidence.unavailable)}")
     return "\n".join([*lines, f"- digest `{evidence.digest}`"])
@@ -145,8 +149,14 @@ def _audit(incident: Incident) -> str:
 
 
 def _brief(record: JournalRecord) -> str:
-    text = ", ".join(f"{k}: {v}" for k, v in record.detail.items() if v not in ("", [], None))
+    text = ", ".join(
+        f"{k}: {_json(v)}" for k, v in record.detail.items() if v not in ("", [], None)
+    )
     return _line(text)
+
+
+def _json(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _line(text: str) -> str:

@@ -14,7 +14,6 @@ from rollbackd.promql.functions import (
     EvaluationTimes,
     LabelJoin,
     LabelReplace,
-    OverRange,
     Sorted,
 )
 from rollbackd.promql.histograms import HistogramQuantile
@@ -37,6 +36,7 @@ from rollbackd.promql.operators import (
     Vector,
     Windows,
 )
+from rollbackd.promql.over_range import OverRange
 from rollbackd.promql.range_functions import KEEPS_NAME, PARAMETER_FIRST, RANGE_FUNCTIONS
 from rollbackd.promql.selection import InstantSelector, RangeSelector, Timestamps
 

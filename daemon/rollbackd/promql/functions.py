@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from rollbackd.model.labels import Labels
 from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.number_functions import clamp
 from rollbackd.promql.operators import Context, Scalar, Vector, Windows
-from rollbackd.promql.range_functions import RangeFunction
 from rollbackd.promql.values import (
     Element,
     drop_name,
@@ -16,38 +16,7 @@ from rollbackd.promql.values import (
     with_label,
 )
 
-_SAME_LABELS = "vector cannot contain metrics with the same labelset"
-
-
-class OverRange:
-    """A function of each window, e.g. `rate(x[5m])`."""
-
-    def __init__(
-        self,
-        function: RangeFunction,
-        operand: Windows,
-        parameters: Sequence[Scalar],
-        *,
-        keeps_name: bool,
-    ) -> None:
-        self.function = function
-        self.operand = operand
-        self.parameters = parameters
-        self.keeps_name = keeps_name
-        self.one_name = operand.one_name
-
-    def vector(self, ctx: Context) -> list[Element]:
-        """One element for each window that the function has a value for."""
-        function = self.function
-        parameters = [p.scalar(ctx) for p in self.parameters]
-        result: list[Element] = []
-        for window in self.operand.windows(ctx):
-            value = function(window, *parameters)
-            if value is not None:
-                result.append((window.labels if self.keeps_name else window.bare, value))
-        if not self.one_name and have_duplicates(result):
-            raise EvaluationError(_SAME_LABELS)
-        return result
+SAME_LABELS = "vector cannot contain metrics with the same labelset"
 
 
 class EachElement:
@@ -73,7 +42,7 @@ class EachElement:
             for labels, value in self.operand.vector(ctx)
         ]
         if not self.one_name and have_duplicates(result):
-            raise EvaluationError(_SAME_LABELS)
+            raise EvaluationError(SAME_LABELS)
         return result
 
 
@@ -117,13 +86,14 @@ class Absent:
     def __init__(self, operand: Vector | Windows, labels: Labels) -> None:
         self.operand = operand
         self.labels = labels
+        self._is_range = isinstance(operand, Windows)
 
     def vector(self, ctx: Context) -> list[Element]:
         """1, or nothing."""
-        if isinstance(self.operand, Vector):
-            present = bool(self.operand.vector(ctx))
+        if self._is_range:
+            present = next(cast("Windows", self.operand).windows(ctx), None) is not None
         else:
-            present = next(iter(self.operand.windows(ctx)), None) is not None
+            present = bool(cast("Vector", self.operand).vector(ctx))
         return [] if present else [(self.labels, 1.0)]
 
 
@@ -145,7 +115,7 @@ class LabelReplace:
         """The same elements, with the label where the pattern matches."""
         result = [(self._replaced(labels), value) for labels, value in self.operand.vector(ctx)]
         if have_duplicates(result):
-            raise EvaluationError(_SAME_LABELS)
+            raise EvaluationError(SAME_LABELS)
         return result
 
     def _replaced(self, labels: Labels) -> Labels:
@@ -172,7 +142,7 @@ class LabelJoin:
         """The same elements with the label set."""
         result = [(self._joined(labels), value) for labels, value in self.operand.vector(ctx)]
         if have_duplicates(result):
-            raise EvaluationError(_SAME_LABELS)
+            raise EvaluationError(SAME_LABELS)
         return result
 
     def _joined(self, labels: Labels) -> Labels:

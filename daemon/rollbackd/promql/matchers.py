@@ -3,11 +3,12 @@
 import re
 import re._constants as sre  # type: ignore[import-not-found, unused-ignore]
 import re._parser as sre_parser  # type: ignore[import-not-found, unused-ignore]
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from rollbackd.model.labels import METRIC_NAME, Labels
+from rollbackd.model.labels import METRIC_NAME
 
 #: A pattern longer than this is refused.
 MAX_PATTERN = 4_096
@@ -80,10 +81,16 @@ class Selector:
                 return matcher.value
         return ""
 
-    def matches(self, labels: Labels) -> bool:
+    def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether a series satisfies every condition."""
-        values = dict(labels)
-        return all(m.matches(values.get(m.name, "")) for m in self.matchers)
+        for matcher in self.matchers:
+            value = labels.get(matcher.name, "")
+            if matcher.op is MatchOp.EQ:
+                if value != matcher.value:
+                    return False
+            elif not matcher.matches(value):
+                return False
+        return True
 
     def __str__(self) -> str:
         rest = [m for m in self.matchers if m.name != METRIC_NAME or m.op is not MatchOp.EQ]

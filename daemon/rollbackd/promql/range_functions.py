@@ -1,19 +1,20 @@
 """Functions of a window: one number from the samples of one series in one range.
 
 Each takes a Window that holds at least one sample and its scalar parameters, and returns None
-when the series is left out of the result. Formulas: promql/functions.go of Prometheus 2.42.
+when the series is left out of the result. What depends on the edges of the range too is a second
+step, so that the first can be remembered while the samples stay the same. Formulas:
+promql/functions.go of Prometheus 2.42.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.series import Window
 from rollbackd.promql.values import divide, exact_sum, quantile_of
-
-RangeFunction = Callable[..., float | None]
 
 #: A first or last sample nearer to the edge than this many mean distances is extrapolated to it.
 _EXTRAPOLATION_THRESHOLD = 1.1
@@ -28,46 +29,60 @@ def increase_of(values: Sequence[float]) -> float:
     return result
 
 
-def _extrapolated(window: Window, *, counter: bool) -> float | None:
-    """The growth over the whole range, from samples that do not reach its edges."""
+class Growth(NamedTuple):
+    """What `rate`, `increase` and `delta` need of a window, wherever its edges are."""
+
+    first_ms: int
+    last_ms: int
+    samples: int
+    first: float
+    #: Last minus first, and for counters what was lost at resets.
+    grown: float
+
+
+def counter_growth(window: Window) -> Growth | None:
+    """The growth of a counter; None for fewer than two samples."""
+    return _growth(window, counter=not window.monotonic)
+
+
+def gauge_growth(window: Window) -> Growth | None:
+    """The difference of a gauge; None for fewer than two samples."""
+    return _growth(window, counter=False)
+
+
+def _growth(window: Window, *, counter: bool) -> Growth | None:
     times, values = window.times, window.values
-    count = len(values)
-    if count < 2:
-        return None
-    first, last = times[0], times[-1]
-    sampled = (last - first) / 1_000
     # Samples of one series at one time exist only here; they show no growth over time.
-    if sampled == 0:
+    if len(values) < 2 or times[0] == times[-1]:
         return None
-    needs_scan = counter and not window.monotonic
-    result = increase_of(values) if needs_scan else values[-1] - values[0]
-    to_start = (first - window.start_ms) / 1_000
-    to_end = (window.end_ms - last) / 1_000
-    mean_distance = sampled / (count - 1)
-    if counter and result > 0 and values[0] >= 0:
+    grown = increase_of(values) if counter else values[-1] - values[0]
+    return Growth(times[0], times[-1], len(values), values[0], grown)
+
+
+def delta(growth: Growth, start_ms: int, end_ms: int, *, counter: bool = False) -> float:
+    """The growth over the whole range, from samples that do not reach its edges."""
+    sampled = (growth.last_ms - growth.first_ms) / 1_000
+    to_start = (growth.first_ms - start_ms) / 1_000
+    to_end = (end_ms - growth.last_ms) / 1_000
+    mean_distance = sampled / (growth.samples - 1)
+    if counter and growth.grown > 0 and growth.first >= 0:
         # A counter cannot have been below zero.
-        to_start = min(to_start, sampled * (values[0] / result))
+        to_start = min(to_start, sampled * (growth.first / growth.grown))
     threshold = mean_distance * _EXTRAPOLATION_THRESHOLD
     covered = sampled
     covered += to_start if to_start < threshold else mean_distance / 2
     covered += to_end if to_end < threshold else mean_distance / 2
-    return result * (covered / sampled)
+    return growth.grown * (covered / sampled)
 
 
-def rate(window: Window) -> float | None:
-    """Growth of a counter a second."""
-    growth = _extrapolated(window, counter=True)
-    return None if growth is None else growth / ((window.end_ms - window.start_ms) / 1_000)
-
-
-def increase(window: Window) -> float | None:
+def increase(growth: Growth, start_ms: int, end_ms: int) -> float:
     """Growth of a counter over the range."""
-    return _extrapolated(window, counter=True)
+    return delta(growth, start_ms, end_ms, counter=True)
 
 
-def delta(window: Window) -> float | None:
-    """Difference of a gauge over the range."""
-    return _extrapolated(window, counter=False)
+def rate(growth: Growth, start_ms: int, end_ms: int) -> float:
+    """Growth of a counter a second."""
+    return delta(growth, start_ms, end_ms, counter=True) / ((end_ms - start_ms) / 1_000)
 
 
 def irate(window: Window) -> float | None:
@@ -98,7 +113,7 @@ def avg_over_time(window: Window) -> float:
     count = len(window.values)
     total = exact_sum(window.values)
     if math.isinf(total):
-        return exact_sum(v / count for v in window.values)
+        return exact_sum([v / count for v in window.values])
     return total / count
 
 
@@ -224,36 +239,50 @@ def _regression(window: Window, origin_ms: int) -> tuple[float, float]:
     xs = [(t - origin_ms) / 1_000 for t in window.times]
     count = len(xs)
     sum_x, sum_y = exact_sum(xs), exact_sum(values)
-    sum_xy = exact_sum(x * y for x, y in zip(xs, values, strict=True))
-    sum_xx = exact_sum(x * x for x in xs)
+    sum_xy = exact_sum([x * y for x, y in zip(xs, values, strict=True)])
+    sum_xx = exact_sum([x * x for x in xs])
     slope = divide(sum_xy - sum_x * sum_y / count, sum_xx - sum_x * sum_x / count)
     return slope, sum_y / count - slope * sum_x / count
 
 
-#: Name in the language -> function.
+@dataclass(frozen=True, slots=True)
+class RangeFunction:
+    """A function of windows in two steps.
+
+    `summarize(window, *parameters)` reads the samples; None leaves the series out.
+    `finish(summary, start_ms, end_ms)` makes the value from the summary and the range's edges;
+    without it the summary is the value.
+    """
+
+    summarize: Callable[..., Any]
+    finish: Callable[[Any, int, int], float] | None = None
+    #: The summary depends on the samples alone, so it holds until they change.
+    of_samples_alone: bool = True
+
+
 RANGE_FUNCTIONS: Final[dict[str, RangeFunction]] = {
-    "rate": rate,
-    "increase": increase,
-    "delta": delta,
-    "irate": irate,
-    "idelta": idelta,
-    "sum_over_time": sum_over_time,
-    "avg_over_time": avg_over_time,
-    "count_over_time": count_over_time,
-    "min_over_time": min_over_time,
-    "max_over_time": max_over_time,
-    "last_over_time": last_over_time,
-    "present_over_time": present_over_time,
-    "quantile_over_time": quantile_over_time,
-    "mad_over_time": mad_over_time,
-    "stddev_over_time": stddev_over_time,
-    "stdvar_over_time": stdvar_over_time,
-    "changes": changes,
-    "resets": resets,
-    "deriv": deriv,
-    "predict_linear": predict_linear,
-    "double_exponential_smoothing": double_exponential_smoothing,
-    "holt_winters": double_exponential_smoothing,
+    "rate": RangeFunction(counter_growth, rate),
+    "increase": RangeFunction(counter_growth, increase),
+    "delta": RangeFunction(gauge_growth, delta),
+    "irate": RangeFunction(irate),
+    "idelta": RangeFunction(idelta),
+    "sum_over_time": RangeFunction(sum_over_time),
+    "avg_over_time": RangeFunction(avg_over_time),
+    "count_over_time": RangeFunction(count_over_time),
+    "min_over_time": RangeFunction(min_over_time),
+    "max_over_time": RangeFunction(max_over_time),
+    "last_over_time": RangeFunction(last_over_time),
+    "present_over_time": RangeFunction(present_over_time),
+    "quantile_over_time": RangeFunction(quantile_over_time),
+    "mad_over_time": RangeFunction(mad_over_time),
+    "stddev_over_time": RangeFunction(stddev_over_time),
+    "stdvar_over_time": RangeFunction(stdvar_over_time),
+    "changes": RangeFunction(changes),
+    "resets": RangeFunction(resets),
+    "deriv": RangeFunction(deriv),
+    "predict_linear": RangeFunction(predict_linear, of_samples_alone=False),
+    "double_exponential_smoothing": RangeFunction(double_exponential_smoothing),
+    "holt_winters": RangeFunction(double_exponential_smoothing),
 }
 
 #: Functions whose scalar parameter stands before the range.

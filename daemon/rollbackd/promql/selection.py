@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rollbackd.model.labels import Labels
 from rollbackd.promql.matchers import Selector
-from rollbackd.promql.operators import Context, Scalar, Vector
+from rollbackd.promql.operators import Context, Scalar, ToVector, Vector
 from rollbackd.promql.series import Series, Window
 from rollbackd.promql.values import Element, drop_name
 
@@ -57,7 +57,7 @@ class InstantSelector:
             if found is None:
                 continue
             if seen is not None:
-                _note(seen, series, found[0])
+                note(seen, series, found[0])
             yield series, found[0], found[1]
 
 
@@ -74,7 +74,7 @@ class Timestamps:
 
 
 class RangeSelector:
-    """The samples of each series in a closed range; see series.LEFT_CLOSED."""
+    """The samples of each series in a range; see Series.window for its ends."""
 
     def __init__(self, selector: Selector, range_ms: int, when: When) -> None:
         self.selector = selector
@@ -82,12 +82,17 @@ class RangeSelector:
         self.when = when
         self.one_name = bool(selector.name)
 
-    def windows(self, ctx: Context) -> Iterator[Window]:
-        """One window for each series that has samples in the range."""
+    def bounds(self, ctx: Context) -> tuple[int, int]:
+        """Start and end of the range, both inside; the start may lie behind the end."""
         end = self.when.time(ctx)
         start = end - self.range_ms
         if ctx.since_ms is not None and ctx.since_ms > start:
             start = ctx.since_ms
+        return start, end
+
+    def windows(self, ctx: Context) -> Iterator[Window]:
+        """One window for each series that has samples in the range."""
+        start, end = self.bounds(ctx)
         if start > end:
             return
         seen = ctx.seen
@@ -96,7 +101,7 @@ class RangeSelector:
             if window is None:
                 continue
             if seen is not None:
-                _note(seen, series, window.times[-1])
+                note(seen, series, window.times[-1])
             window.now_ms = ctx.now_ms
             yield window
 
@@ -108,11 +113,11 @@ class Subquery:
     """
 
     def __init__(self, operand: Vector | Scalar, range_ms: int, step_ms: int, when: When) -> None:
-        self.operand = operand
+        self.operand: Vector = operand if isinstance(operand, Vector) else ToVector(operand)
         self.range_ms = range_ms
         self.step_ms = step_ms
         self.when = when
-        self.one_name = getattr(operand, "one_name", True)
+        self.one_name = self.operand.one_name
 
     def windows(self, ctx: Context) -> Iterator[Window]:
         """One window for each label set that the expression gave at some step."""
@@ -136,14 +141,10 @@ class Subquery:
     def _step(self, ctx: Context, time_ms: int) -> list[Element]:
         inner = Context(ctx.store, time_ms, ctx.since_ms, ctx.seen)
         inner.origin_ms = ctx.origin_ms
-        if isinstance(self.operand, Vector):
-            elements = self.operand.vector(inner)
-        else:
-            elements = [((), self.operand.scalar(inner))]
-        return elements
+        return self.operand.vector(inner)
 
 
-def _note(seen: list[tuple[Labels, int]], series: Series, time_ms: int) -> None:
+def note(seen: list[tuple[Labels, int]], series: Series, time_ms: int) -> None:
     """A page was last seen when its notice came; a baseline says nothing of how fresh data is."""
     if series.held is None:
         seen.append((series.labels, time_ms))

@@ -10,9 +10,6 @@ from rollbackd.promql.values import drop_name, is_stale
 #: How far back an instant selector looks for a sample.
 LOOKBACK_MS = 300_000
 
-#: Prometheus 2: a sample exactly `range` old is in the window. Prometheus 3 leaves it out.
-LEFT_CLOSED = True
-
 _FOREVER = 1 << 62
 
 
@@ -94,7 +91,8 @@ class Series:
     """The samples of one label set in order of time; equal times are all kept."""
 
     __slots__ = (
-        "bare", "dropped_at", "has_stale", "held", "labels", "newest", "push_time", "push_value",
+        "bare", "dropped_at",
+        "edits", "has_stale", "held", "labels", "newest", "push_time", "push_value",
         "readers", "times", "trim_at", "values",
     )  # fmt: skip
 
@@ -111,6 +109,8 @@ class Series:
         #: Time of the newest sample that is not at or above the one before it.
         self.dropped_at = -_FOREVER
         self.has_stale = False
+        #: Samples taken away or overwritten; with the length it tells whether anything changed.
+        self.edits = 0
         self.trim_at = 64
         self.held: Held | None = None
 
@@ -130,6 +130,7 @@ class Series:
         if gone:
             del self.times[:gone]
             del self.values[:gone]
+            self.edits += gone
         self.trim_at = max(64, len(self.times) * 5 // 4)
 
     def at(self, time_ms: int, since_ms: int | None) -> tuple[int, float] | None:
@@ -151,7 +152,11 @@ class Series:
         return found, value
 
     def window(self, start_ms: int, end_ms: int) -> Window | None:
-        """The samples in a closed range without stale markers, or None when there are none."""
+        """The samples in a range without stale markers, or None when there are none.
+
+        Closed on both ends as in Prometheus 2; Prometheus 3 leaves out a sample exactly at the
+        start.
+        """
         times = self.times
         low = bisect_left(times, start_ms)
         high = len(times) if end_ms >= self.newest else bisect_right(times, end_ms, low)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rollbackd.model.events import Sample
-from rollbackd.model.labels import Labels
+from rollbackd.model.labels import METRIC_NAME, Labels
 from rollbackd.promql.matchers import Selector
 from rollbackd.promql.series import LOOKBACK_MS, Held, Readers, Series
-from rollbackd.promql.values import STALE, is_stale, metric_name
+from rollbackd.promql.values import STALE, is_stale
 
 _UNREAD_MEMORY = 50_000
 _FOREVER = 1 << 62
@@ -99,7 +99,7 @@ class Store:
         entry = self._entries.get(selector)
         if entry is not None:
             return entry.members
-        found = [s for s in self._series.values() if selector.matches(s.labels)]
+        found = [s for s in self._series.values() if selector.matches(dict(s.labels))]
         return sorted(found, key=_by_labels)
 
     def ingest(self, samples: Iterable[Sample], now_ms: int) -> IngestResult:
@@ -158,6 +158,7 @@ class Store:
         before = series.at(time_ms, None)
         if series.times and series.newest == time_ms:
             series.values[-1] = value
+            series.edits += 1
         else:
             series.push_time(time_ms)
             series.push_value(value)
@@ -209,7 +210,7 @@ class Store:
             mine.push_time, mine.push_value = mine.times.append, mine.values.append
             mine.newest, mine.dropped_at = series.newest, series.dropped_at
             mine.has_stale, mine.trim_at = series.has_stale, series.trim_at
-            mine.held = series.held
+            mine.held, mine.edits = series.held, series.edits
             self.dirty.add(mine.readers)
         self.newest_ms = old.newest_ms
 
@@ -230,10 +231,9 @@ class Store:
     def _admit(self, labels: Labels) -> Series | Refusal:
         if labels in self._unread:
             return Refusal.NOT_READ
-        name = metric_name(labels)
-        entries = [
-            e for e in (*self._by_name.get(name, ()), *self._nameless) if e.selector.matches(labels)
-        ]
+        values = dict(labels)
+        candidates = (*self._by_name.get(values.get(METRIC_NAME, ""), ()), *self._nameless)
+        entries = [e for e in candidates if e.selector.matches(values)]
         if not entries:
             if len(self._unread) >= _UNREAD_MEMORY:
                 self._unread.clear()

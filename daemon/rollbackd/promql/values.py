@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from rollbackd.model.labels import METRIC_NAME, Labels
 
@@ -19,14 +19,6 @@ _STALE_BYTES = struct.pack("<Q", _STALE_BITS)
 def is_stale(value: float) -> bool:
     """Whether a value is the stale marker; any other NaN is data."""
     return value != value and _pack(value) == _STALE_BYTES  # noqa: PLR0124  # NaN
-
-
-def metric_name(labels: Labels) -> str:
-    """The value of `__name__`, or an empty string."""
-    for name, value in labels:
-        if name == METRIC_NAME:
-            return value
-    return ""
 
 
 def label_value(labels: Labels, wanted: str) -> str:
@@ -97,12 +89,11 @@ def power(base: float, exponent: float) -> float:
         return -math.inf if base < 0 and exponent % 2 == 1 else math.inf
 
 
-def exact_sum(values: Iterable[float]) -> float:
+def exact_sum(values: Sequence[float]) -> float:
     """The correctly rounded sum; infinities and NaN go by IEEE 754.
 
     Prometheus uses Neumaier's compensated summation, whose result is the same but for rare ties.
     """
-    values = list(values)
     try:
         return math.fsum(values)
     except (OverflowError, ValueError):
@@ -130,8 +121,9 @@ def quantile_of(q: float, values: list[float]) -> float:
 
 def sorted_with_nan_first(values: list[float]) -> list[float]:
     """Ascending; comparisons with NaN are false and would leave a plain sort in disorder."""
-    ordered = sorted(values)
-    if any(v != v for v in ordered):  # noqa: PLR0124  # NaN
-        numbers = sorted(v for v in values if v == v)  # noqa: PLR0124
+    total = sum(values)
+    # NaN in the sum: there is one among the values, or infinities of both signs.
+    if total != total:  # noqa: PLR0124
+        numbers = sorted(v for v in values if v == v)  # noqa: PLR0124  # NaN
         return [math.nan] * (len(values) - len(numbers)) + numbers
-    return ordered
+    return sorted(values)

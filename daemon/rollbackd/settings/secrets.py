@@ -33,7 +33,7 @@ def read_secret(path: Path | None) -> Secret | None:
     lines = _text(path).strip().splitlines()
     if not lines:
         raise OSError(errno.EINVAL, "the secret file is empty", str(path))
-    return Secret(lines[0])
+    return Secret(lines[0].strip())
 
 
 def read_tokens(path: Path) -> list[Secret]:

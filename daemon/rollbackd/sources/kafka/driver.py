@@ -26,6 +26,7 @@ class OffsetAndTimestamp(Protocol):
     """The first record at or after a time."""
 
     offset: int
+    timestamp: int
 
 
 class Consumer(Protocol):

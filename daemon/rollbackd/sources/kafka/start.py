@@ -72,6 +72,11 @@ def _same_log(log: Log, progress: Progress) -> bool:
     return log.committed is not None and log.committed >= progress.committed
 
 
+def _offset(found: OffsetAndTimestamp | None) -> int | None:
+    # Some brokers answer "none" with an offset of 0 and no timestamp.
+    return None if found is None or found.timestamp < 0 else found.offset
+
+
 async def read_logs(
     consumer: Consumer, partitions: Iterable[TopicPartition], *, since_ms: int | None
 ) -> dict[TopicPartition, Log]:
@@ -90,7 +95,7 @@ async def read_logs(
             first=first[tp],
             end=end[tp],
             committed=offset,
-            window=found.offset if (found := windows.get(tp)) is not None else None,
+            window=_offset(windows.get(tp)),
         )
         for tp, offset in zip(tps, committed, strict=True)
     }

@@ -1,0 +1,312 @@
+"""What becomes of each firing trigger, on a real store and with a runner that only listens."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from prometheus_client import CollectorRegistry
+
+from rollbackd.app.dispatch import Dispatcher
+from rollbackd.clock import ManualClock
+from rollbackd.connections.sqlite import Database
+from rollbackd.errors import TemporaryError
+from rollbackd.model.decisions import Reason
+from rollbackd.model.incidents import Incident, State
+from rollbackd.model.labels import Scope, labels_of
+from rollbackd.model.policy import BranchPolicy
+from rollbackd.model.triggers import RuleState, Trigger
+from rollbackd.ports import Pause, ScopeBusyError
+from rollbackd.settings import ScopeLabels
+from rollbackd.stores.sqlite import SQLiteStore
+from rollbackd.telemetry import Telemetry
+from tests.incidents.samples import KNOWN_GOOD, MINUTE, NOW, SCOPE, TREE, trigger_of
+from tests.incidents.walking import Walk
+
+
+class ListeningRunner:
+    """Drives nothing; remembers what it was told, and answers as it is set to."""
+
+    def __init__(self) -> None:
+        self.open: list[Incident] = []
+        self.joined: list[tuple[str, str]] = []
+        self.answers = True
+
+    def current(self) -> list[Incident]:
+        return self.open
+
+    def start(self, incident: Incident) -> None:
+        self.open.append(incident)
+
+    def join(self, incident_id: str, trigger: Trigger, policy: BranchPolicy) -> bool:
+        self.joined.append((incident_id, policy.branch))
+        assert trigger.label("branch") == policy.branch
+        return self.answers
+
+
+class Desk:
+    """A dispatcher with what it stands on."""
+
+    def __init__(self, store: SQLiteStore) -> None:
+        self.store = store
+        self.runner = ListeningRunner()
+        self.clock = ManualClock(NOW)
+        self.telemetry = Telemetry(CollectorRegistry())
+        self.dispatcher = self.fresh()
+
+    def fresh(self) -> Dispatcher:
+        """A dispatcher as a new process has it."""
+        runner: Any = self.runner
+        self.dispatcher = Dispatcher(
+            store=self.store,
+            runner=runner,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            tree=TREE,
+            scope_labels=ScopeLabels(),
+        )
+        return self.dispatcher
+
+    async def fire(self, *triggers: Trigger, new: bool = True) -> None:
+        """An evaluation in which these fire."""
+        await self.dispatcher.dispatch(triggers if new else (), triggers)
+
+    async def calm(self, *triggers: Trigger) -> None:
+        """An evaluation in which these stopped."""
+        ended = [replace(trigger, state=RuleState.INACTIVE) for trigger in triggers]
+        await self.dispatcher.dispatch(ended, ())
+
+    async def incidents(self) -> list[Incident]:
+        return await self.store.incidents()
+
+    async def reasons(self) -> list[str]:
+        return sorted(incident.reason for incident in await self.incidents())
+
+    async def close_open(self) -> Incident:
+        """The open incident runs through, some time later."""
+        walk = Walk(self.runner.open.pop())
+        while walk.incident.is_open:
+            walk.turn()
+            incident = replace(walk.incident, closed_at_ms=walk.incident.closed_at_ms and NOW)
+            await self.store.advance(incident, [])
+        return walk.incident
+
+    def count(self, metric: str, **labels: str) -> float:
+        return self.telemetry.registry.get_sample_value(f"rollbackd_{metric}_total", labels) or 0.0
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """Where a known good set is recorded and nothing has fired."""
+    store = await SQLiteStore.open(await Database.open(tmp_path / "rollbackd.db"))
+    await store.put_known_good(KNOWN_GOOD)
+    yield Desk(store)
+    await store.close()
+
+
+def elsewhere(trigger: Trigger, **labels: str) -> Trigger:
+    """The same trigger with other labels."""
+    return replace(trigger, labels=labels_of({**dict(trigger.labels), **labels}))
+
+
+async def test_a_trigger_opens_one_incident(desk: Desk) -> None:
+    """However often it is evaluated while it fires (P3)."""
+    trigger = trigger_of()
+    await desk.fire(trigger)
+    for value in (0.6, 0.7):
+        await desk.fire(replace(trigger, value=value), new=False)
+    (incident,) = await desk.incidents()
+    assert (incident.state, incident.reason) == (State.DETECTED, Reason.TRIGGER_FIRED)
+    assert [i.id for i in desk.runner.open] == [incident.id]
+    assert incident.id.startswith("INC-20260921T141320-")
+    assert incident.epoch > 0
+    assert desk.count("triggers", rule="quality_regression") == 1
+
+
+async def test_a_trigger_that_stopped_may_open_another(desk: Desk) -> None:
+    """A new firing is a new fault, once its cooldown is over."""
+    await desk.fire(trigger_of())
+    await desk.close_open()
+    await desk.fire(trigger_of(), new=False)
+    assert len(await desk.incidents()) == 1
+    await desk.calm(trigger_of())
+    desk.clock.advance(31 * MINUTE)
+    await desk.fire(trigger_of(event_time_ms=desk.clock.now()))
+    assert len(await desk.incidents()) == 2
+
+
+async def test_another_trigger_of_the_scope_joins(desk: Desk) -> None:
+    """Told once, and answered for."""
+    await desk.fire(trigger_of())
+    for _ in range(3):
+        await desk.fire(trigger_of("duplicate_effects"))
+    (incident,) = await desk.incidents()
+    assert desk.runner.joined == [(incident.id, "duplicate_effects")]
+
+
+async def test_a_trigger_that_is_not_answered_for_is_looked_at_again(desk: Desk) -> None:
+    """It joins once, and opens its own incident when the other has ended."""
+    await desk.fire(trigger_of())
+    desk.runner.answers = False
+    for _ in range(3):
+        await desk.fire(trigger_of("cost_or_latency"), new=False)
+    assert len(desk.runner.joined) == 1
+    await desk.close_open()
+    await desk.fire(trigger_of("cost_or_latency"), new=False)
+    assert [i.branch for i in desk.runner.open] == ["cost_or_latency"]
+
+
+async def test_the_highest_branch_goes_first(desk: Desk) -> None:
+    """Two fire in one evaluation: the upper one opens, the lower one joins."""
+    await desk.fire(trigger_of("cost_or_latency"), trigger_of("duplicate_effects"))
+    assert [i.branch for i in desk.runner.open] == ["duplicate_effects"]
+    assert [branch for _, branch in desk.runner.joined] == ["cost_or_latency"]
+
+
+async def test_each_scope_has_its_own_incident(desk: Desk) -> None:
+    """One region does not hold another up."""
+    there = elsewhere(trigger_of("cost_or_latency"), region="us-1")
+    await desk.fire(trigger_of("cost_or_latency"), there)
+    assert {str(i.scope) for i in desk.runner.open} == {"rag/eu-1", "rag/us-1"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ({"branch": "no_such"}, Reason.UNKNOWN_BRANCH),
+        ({"service": ""}, Reason.NO_SCOPE),
+        ({"service": "r/ag"}, Reason.NO_SCOPE),
+        ({"branch": ""}, None),
+    ],
+)
+async def test_what_names_nothing_opens_nothing(
+    desk: Desk, labels: dict[str, str], reason: Reason | None
+) -> None:
+    """Said once a firing; a rule without a branch is for somebody else."""
+    for _ in range(3):
+        await desk.fire(elsewhere(trigger_of(), **labels))
+    assert await desk.incidents() == []
+    assert desk.count("triggers_ignored", reason=str(reason)) == (reason is not None)
+
+
+async def test_an_objection_is_written_down_once(desk: Desk) -> None:
+    """Paused: what would have been done is observed; it is done when the pause is over."""
+    desk.dispatcher.pause = Pause(reason="drill", by="eve", since_ms=1)
+    for _ in range(3):
+        await desk.fire(trigger_of())
+    (observed,) = await desk.incidents()
+    assert (observed.state, observed.reason) == (State.OBSERVED, Reason.PAUSED)
+    assert desk.runner.open == []
+    assert desk.count("guard_blocks", guard="paused") == 1
+    desk.dispatcher.pause = None
+    await desk.fire(trigger_of(), new=False)
+    assert [i.state for i in desk.runner.open] == [State.DETECTED]
+
+
+async def test_a_new_objection_is_news(desk: Desk) -> None:
+    """From paused to stale data: both are written down."""
+    desk.dispatcher.pause = Pause(reason="drill", by="eve", since_ms=1)
+    await desk.fire(trigger_of())
+    desk.dispatcher.pause = None
+    desk.clock.advance(10 * MINUTE)
+    await desk.fire(trigger_of(), new=False)
+    assert await desk.reasons() == [Reason.PAUSED, Reason.STALE_DATA]
+
+
+async def test_the_cooldown_stops_the_loop(desk: Desk) -> None:
+    """The same fault again right after its rollback needs a person, not another rollback."""
+    await desk.fire(trigger_of())
+    await desk.close_open()
+    await desk.calm(trigger_of())
+    await desk.fire(trigger_of())
+    assert await desk.reasons() == [Reason.AUDIT_PASSED, Reason.COOLDOWN]
+
+
+async def test_without_a_known_good_set_nothing_is_moved(desk: Desk) -> None:
+    """Of that scope."""
+    await desk.fire(elsewhere(trigger_of(), region="us-1"))
+    assert await desk.reasons() == [Reason.NO_KNOWN_GOOD]
+
+
+# A restart
+
+
+async def test_a_restart_does_not_act_again_on_what_was_answered_for(desk: Desk) -> None:
+    """The rule still fires in the new process, and its incident is long closed."""
+    await desk.fire(trigger_of())
+    closed = await desk.close_open()
+    desk.clock.advance(60 * MINUTE)
+    dispatcher = desk.fresh()
+    dispatcher.inherit([closed])
+    still = trigger_of(event_time_ms=desk.clock.now())
+    await desk.fire(still)
+    dispatcher.forget_inherited()
+    await desk.fire(still, new=False)
+    assert len(await desk.incidents()) == 1
+
+
+async def test_what_had_stopped_before_the_restart_is_forgotten(desk: Desk) -> None:
+    """When the windows are full again and it does not fire, its next firing is a new one."""
+    await desk.fire(trigger_of())
+    closed = await desk.close_open()
+    desk.clock.advance(60 * MINUTE)
+    dispatcher = desk.fresh()
+    dispatcher.inherit([closed])
+    await desk.fire()
+    dispatcher.forget_inherited()
+    await desk.fire(trigger_of(event_time_ms=desk.clock.now()))
+    assert len(await desk.incidents()) == 2
+
+
+async def test_an_incident_that_another_process_drives_is_respected(desk: Desk) -> None:
+    """The store has one open: nothing is opened, and it is looked at again later."""
+    await desk.fire(trigger_of())
+    desk.runner.open.clear()
+    desk.fresh()
+    await desk.fire(trigger_of("cost_or_latency"))
+    assert len(await desk.incidents()) == 1
+    assert desk.count("triggers_ignored", reason="joined_open_incident") == 1
+
+
+async def test_an_outage_of_the_store_is_not_swallowed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trigger is looked at again by the next evaluation."""
+
+    async def down(*_: Any, **__: Any) -> None:
+        raise TemporaryError("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.store, "known_good", down)
+        with pytest.raises(TemporaryError):
+            await desk.fire(trigger_of())
+    await desk.fire(trigger_of(), new=False)
+    assert len(desk.runner.open) == 1
+
+
+# By hand
+
+
+async def test_a_person_pulls(desk: Desk) -> None:
+    """Also while paused."""
+    desk.dispatcher.pause = Pause(reason="drill", by="eve", since_ms=1)
+    incident = await desk.dispatcher.pull("quality_regression", SCOPE, reason="a hunch", by="eve")
+    assert (incident.reason, incident.pulled_by, incident.note) == (
+        Reason.PULLED_BY_OPERATOR,
+        "eve",
+        "a hunch",
+    )
+    assert desk.runner.open == [incident]
+
+
+async def test_a_pull_that_cannot_be_is_refused(desk: Desk) -> None:
+    """With what is wrong: no such branch, nowhere to go back to, or one is open."""
+    pull = desk.dispatcher.pull
+    with pytest.raises(ValueError, match="branch `no_such` is not in the tree; it has duplicate_"):
+        await pull("no_such", SCOPE, reason="", by="eve")
+    with pytest.raises(ValueError, match="no_known_good"):
+        await pull("quality_regression", Scope("other"), reason="", by="eve")
+    await pull("quality_regression", SCOPE, reason="", by="eve")
+    with pytest.raises(ScopeBusyError):
+        await pull("cost_or_latency", SCOPE, reason="", by="eve")

@@ -1,0 +1,67 @@
+"""`python -m tests.benchmarks [ROW...] [--runs N] [--output FILE]`."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+
+from tests.benchmarks.bench import Bench
+from tests.benchmarks.decoding import decode
+from tests.benchmarks.draining import drain
+from tests.benchmarks.growth import more_rules, more_series
+from tests.benchmarks.memory import memory, refill
+from tests.benchmarks.results import Report, Result, machine, print_table
+
+Row = Callable[[Bench], Awaitable[list[Result]]]
+
+ROWS: dict[str, Row] = {
+    "drain": drain,
+    "rules-x10": more_rules,
+    "series-x10": more_series,
+    "memory": memory,
+    "refill": refill,
+    "decode": decode,
+}
+
+_OUTPUT = Path(__file__).parents[2] / ".cache" / "benchmarks.json"
+
+
+def main() -> None:
+    """Run the rows that were asked for, or all."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of: {', '.join(ROWS)}")
+    parser.add_argument("--runs", type=int, default=5, help="times that each row is measured")
+    parser.add_argument("--output", type=Path, default=_OUTPUT, help="JSON file (%(default)s)")
+    options = parser.parse_args()
+    unknown = [row for row in options.rows if row not in ROWS]
+    if unknown:
+        parser.error(f"no row `{unknown[0]}`; there are: {', '.join(ROWS)}")
+    began = time.monotonic()
+    where = machine()
+    with tempfile.TemporaryDirectory(prefix="rollbackd-bench-") as directory:
+        results = asyncio.run(_measure(options.rows or list(ROWS), Path(directory), options.runs))
+    seconds = time.monotonic() - began
+    report = Report(machine=where, runs=options.runs, seconds=seconds, results=results)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    print_table(report)
+    print(f"written to {options.output}")  # noqa: T201
+
+
+async def _measure(rows: list[str], directory: Path, runs: int) -> list[Result]:
+    results: list[Result] = []
+    async with Bench(directory, runs=runs) as bench:
+        for row in rows:
+            began = time.monotonic()
+            results += await ROWS[row](bench)
+            print(f"{row}: {time.monotonic() - began:.0f} s", file=sys.stderr)  # noqa: T201
+    return results
+
+
+if __name__ == "__main__":
+    main()

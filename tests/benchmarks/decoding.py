@@ -1,0 +1,114 @@
+"""`decode`: bytes to model values, against `orjson.loads` of the same bytes."""
+
+import gc
+import json
+import time
+from collections.abc import Callable
+
+import orjson
+
+from rollbackd.events.alertmanager import decode_notification
+from rollbackd.events.collecting import Collector
+from rollbackd.events.record import decode_record_into
+from tests.benchmarks.bench import Bench, isolated
+from tests.benchmarks.results import Result, rate
+from tests.benchmarks.workload import events
+
+_START_MS = 1_795_377_600_000
+_EVENTS = 50_000
+_LINES = 100
+_ALERTS = 20
+
+_FORMATS = {
+    "native": "native, one event a record",
+    "ndjson": f"native, {_LINES} lines a record",
+    "alertmanager": f"Alertmanager, {_ALERTS} alerts a body (alerts/s)",
+}
+
+
+async def decode(bench: Bench) -> list[Result]:
+    """One line a format."""
+    results: list[Result] = []
+    for name, what in _FORMATS.items():
+        found = [await isolated(measure, name) for _ in range(bench.runs)]
+        ours, peer = rate([f[0] for f in found]), rate([f[1] for f in found])
+        results.append(
+            Result(
+                row="decode",
+                what=what,
+                ours=ours,
+                peer=peer,
+                peer_name="orjson.loads",
+                verdict=f"{ours.median / peer.median:.2f} of the peer's rate",
+            )
+        )
+    return results
+
+
+def measure(name: str) -> tuple[float, float]:
+    """(ours, peer) in events a second."""
+    bodies, each = _bodies(name)
+    into = Collector()
+
+    def ours(body: bytes) -> None:
+        decode_record_into(body, into, now_ms=_START_MS + 60_000)
+
+    def alerts(body: bytes) -> None:
+        decode_notification(body)
+
+    def lines(body: bytes) -> None:
+        for line in body.splitlines():
+            orjson.loads(line)
+
+    first = alerts if name == "alertmanager" else ours
+    second = lines if name == "ndjson" else orjson.loads
+    first(bodies[0])
+    return _rate(first, bodies, each), _rate(second, bodies, each)
+
+
+def _rate(call: Callable[[bytes], object], bodies: list[bytes], each: int) -> float:
+    gc.collect()
+    began = time.perf_counter()
+    for body in bodies:
+        call(body)
+    return len(bodies) * each / (time.perf_counter() - began)
+
+
+def _bodies(name: str) -> tuple[list[bytes], int]:
+    if name == "alertmanager":
+        return [_notification(n) for n in range(_EVENTS // _ALERTS)], _ALERTS
+    single = [value for _, value in events(_EVENTS, start_ms=_START_MS)]
+    if name == "native":
+        return single, 1
+    return [b"\n".join(single[n : n + _LINES]) for n in range(0, _EVENTS, _LINES)], _LINES
+
+
+def _notification(number: int) -> bytes:
+    return json.dumps(notification(number * _ALERTS, _ALERTS)).encode()
+
+
+def notification(first: int, count: int) -> dict[str, object]:
+    """A webhook body of version 4 with alerts that nobody has seen before."""
+    return {
+        "version": "4",
+        "groupKey": '{}:{alertname="QualityDrift"}',
+        "truncatedAlerts": 0,
+        "status": "firing",
+        "receiver": "rollbackd",
+        "groupLabels": {"alertname": "QualityDrift"},
+        "commonLabels": {},
+        "commonAnnotations": {},
+        "externalURL": "http://alertmanager:9093",
+        "alerts": [
+            {
+                "status": "firing",
+                "labels": {"alertname": "QualityDrift", "service": "rag", "id": str(number)},
+                "annotations": {"summary": "drift"},
+                "startsAt": "2026-11-22T19:58:00.123456789Z",
+                "endsAt": "0001-01-01T00:00:00Z",
+                "generatorURL": "http://prometheus:9090/graph?g0.expr=x",
+                "fingerprint": f"{number:016x}",
+            }
+            for number in range(first, first + count)
+        ],
+    }

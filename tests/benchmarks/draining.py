@@ -1,0 +1,177 @@
+"""`drain` and the Kafka part of `refill`: a topic through the whole daemon, and through a bare loop.
+
+Both are timed alike: from the moment at which some records are in to the last record.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from rollbackd.app.daemon import Daemon
+from rollbackd.settings import (
+    ClockSettings,
+    HttpSettings,
+    KafkaSettings,
+    KafkaTopic,
+    Settings,
+)
+from rollbackd.settings.values import EngineSettings
+from tests.benchmarks.bench import PARTITIONS, RECORDS, Bench, isolated, run_async
+from tests.benchmarks.results import Result, rate
+from tests.benchmarks.workload import RULES, SERIES, rule_text
+from tests.end_to_end.daemon import TREE
+from tests.services.processes import free_port
+
+_POLL_SECONDS = 0.01
+_PATIENCE_SECONDS = 60.0
+
+
+async def drain(bench: Bench) -> list[Result]:
+    """Kafka to rules, against `getmany` and `orjson.loads`."""
+    topic, start_ms = await bench.drained_topic()
+    address = (await bench.kafka()).address
+    ours: list[float] = []
+    bare: list[float] = []
+    for number in range(bench.runs):
+        bare.append(await isolated(drain_bare, address, topic))
+        directory = bench.scratch("drain")
+        ours.append(
+            await isolated(drain_daemon, address, topic, f"drain-{number}", directory, start_ms)
+        )
+    result = rate(ours).median / rate(bare).median
+    return [
+        Result(
+            row="drain",
+            what=f"Kafka -> rules, {RULES} rules, {SERIES:,} series, the whole daemon",
+            ours=rate(ours),
+            peer=rate(bare),
+            peer_name="getmany + orjson.loads",
+            verdict=f"{result:.2f} of the peer's rate",
+            bound=">= 0.5",
+            met=result >= 0.5,
+        )
+    ]
+
+
+async def refill_from_kafka(bench: Bench) -> Result:
+    """The windows of a group that had committed the end, read again."""
+    topic, start_ms = await bench.drained_topic()
+    address = (await bench.kafka()).address
+    runs: list[float] = []
+    for number in range(bench.runs):
+        group = f"refill-{number}"
+        await _commit_end(address, topic, group)
+        directory = bench.scratch("refill")
+        runs.append(await isolated(drain_daemon, address, topic, group, directory, start_ms))
+    seconds = 6_000_000 / rate(runs).median
+    return Result(
+        row="refill",
+        what=f"a window read again from Kafka ({RECORDS:,} events)",
+        ours=rate(runs),
+        verdict=f"5 minutes at 20,000 events/s take {seconds:.0f} s",
+        bound="",
+        notes=["from Kafka the figure is scaled up from a topic that holds 10 s of such a stream"],
+    )
+
+
+def drain_bare(address: str, topic: str) -> float:
+    """Events a second of the peer."""
+    return run_async(_drain_bare(address, topic))
+
+
+async def _drain_bare(address: str, topic: str) -> float:
+    consumer: Any = AIOKafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic, n) for n in range(PARTITIONS)]
+        consumer.assign(tps)
+        await consumer.seek_to_beginning()
+        count, first, began = 0, 0, 0.0
+        while count < RECORDS:
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    orjson.loads(record.value)
+                count += len(records)
+            if not first and count:
+                first, began = count, time.perf_counter()
+        return (count - first) / (time.perf_counter() - began)
+    finally:
+        await consumer.stop()
+
+
+def drain_daemon(address: str, topic: str, group: str, directory: Path, start_ms: int) -> float:
+    """Events a second of the daemon, whose clock stands where the topic's events end."""
+    return run_async(_drain_daemon(address, topic, group, directory, start_ms))
+
+
+async def _drain_daemon(
+    address: str, topic: str, group: str, directory: Path, start_ms: int
+) -> float:
+    clock = ClockSettings(start_ms=start_ms + 60_000, speed=1.0)
+    daemon = Daemon(daemon_settings(address, topic, group, directory, clock=clock))
+    await daemon.start()
+    try:
+        first, began = 0.0, 0.0
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while (count := received(daemon)) < RECORDS:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{count} of {RECORDS} records after {_PATIENCE_SECONDS} s")
+            if not first and count:
+                first, began = count, time.perf_counter()
+            await asyncio.sleep(_POLL_SECONDS)
+        return (count - first) / (time.perf_counter() - began)
+    finally:
+        await daemon.stop()
+
+
+def received(daemon: Daemon) -> float:
+    """Records that went into the engine."""
+    return sum(
+        daemon.telemetry.events_received.labels(source)._value.get()
+        for source in ("kafka", "kafka-refill")
+    )
+
+
+def daemon_settings(
+    address: str,
+    topic: str,
+    group: str,
+    directory: Path,
+    *,
+    clock: ClockSettings | None = None,
+    more_rules: str = "",
+) -> Settings:
+    """The daemon as it is shipped, on one topic, with the workload's rules."""
+    rules = directory / "rules.yaml"
+    rules.write_text(rule_text(extra=more_rules))
+    tree = directory / "tree.yaml"
+    tree.write_text(TREE)
+    return Settings(
+        state_dir=directory / "state",
+        http=HttpSettings(port=free_port()),
+        kafka=KafkaSettings(
+            bootstrap_servers=[address], topics=[KafkaTopic(name=topic)], group_id=group
+        ),
+        rules=[rules],
+        decision_tree=tree,
+        engine=EngineSettings(),
+        clock=clock or ClockSettings(),
+        log_level="error",
+    )
+
+
+async def _commit_end(address: str, topic: str, group: str) -> None:
+    consumer: Any = AIOKafkaConsumer(
+        bootstrap_servers=address, group_id=group, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic, n) for n in range(PARTITIONS)]
+        consumer.assign(tps)
+        await consumer.commit(await consumer.end_offsets(tps))
+    finally:
+        await consumer.stop()

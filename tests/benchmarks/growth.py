@@ -1,0 +1,109 @@
+"""`rules-x10`, `series-x10`: what an event costs in memory, with more rules and with more series.
+
+Decoded once before; timed is what the daemon does with a stream at 20,000 events/s: batches go into
+the engine, and every 100 ms of the stream the rules are evaluated.
+"""
+
+import gc
+import time
+
+from rollbackd.events.collecting import Collector
+from rollbackd.events.record import decode_record_into
+from rollbackd.model.events import Sample
+from rollbackd.triggers.engine import Engine
+from tests.benchmarks.bench import Bench, isolated
+from tests.benchmarks.results import Figure, Result, rate
+from tests.benchmarks.workload import RATE, RULES, SERIES, events, rule_files
+
+_START_MS = 1_795_377_600_000
+_EVENTS = 200_000
+_ROUND = RATE // 10
+
+
+async def more_rules(bench: Bench) -> list[Result]:
+    """200 rules, and 1,800 more that no event touches."""
+    few, _, many, _ = await _compare(bench, (0, SERIES), (9 * RULES, SERIES))
+    slower = 1 - many.median / few.median
+    return [
+        Result(
+            row="rules-x10",
+            what=f"{RULES * 10:,} rules of which an event touches {RULES}",
+            ours=many,
+            peer=few,
+            peer_name=f"{RULES} rules",
+            verdict=f"{slower:.0%} slower",
+            bound="< 10 %",
+            met=slower < 0.10,
+        )
+    ]
+
+
+async def more_series(bench: Bench) -> list[Result]:
+    """1,000 series against 10,000: each event is one of ten times as many."""
+    few, few_in, many, many_in = await _compare(bench, (0, SERIES // 10), (0, SERIES))
+    slower = 1 - many.median / few.median
+    ingest = 1 - many_in.median / few_in.median
+    return [
+        Result(
+            row="series-x10",
+            what=f"{SERIES:,} series, all read by the {RULES} rules",
+            ours=many,
+            peer=few,
+            peer_name=f"{SERIES // 10:,} series",
+            verdict=f"{slower:.0%} slower",
+            bound="< 25 %",
+            met=slower < 0.25,
+            notes=[
+                f"without evaluation, ingest alone: {many_in} against {few_in}, {ingest:.0%} slower"
+            ],
+        )
+    ]
+
+
+async def _compare(
+    bench: Bench, few: tuple[int, int], many: tuple[int, int]
+) -> tuple[Figure, Figure, Figure, Figure]:
+    """Rates with evaluation and of ingest alone, in turns."""
+    found: list[list[float]] = [[], [], [], []]
+    for _ in range(bench.runs):
+        for place, shape in ((0, few), (2, many)):
+            whole, ingest = await isolated(feed, *shape)
+            found[place].append(whole)
+            found[place + 1].append(ingest)
+    few_all, few_in, many_all, many_in = map(rate, found)
+    return few_all, few_in, many_all, many_in
+
+
+def feed(untouched: int, series: int) -> tuple[float, float]:
+    """(events a second with evaluation, events a second of ingest alone)."""
+    rounds = decoded(_EVENTS, series)
+    engine = Engine.build(rule_files(untouched=untouched), max_series=200_000)
+    now_ms = _START_MS
+    # Series are admitted once, rules that never were evaluated are once: not part of a stream.
+    engine.ingest((sample for batch in rounds[:5] for sample in batch), now_ms)
+    engine.evaluate(now_ms)
+    gc.collect()
+    began = time.perf_counter()
+    ingesting = 0.0
+    for batch in rounds[5:]:
+        now_ms = batch[-1].time_ms
+        start = time.perf_counter()
+        engine.ingest(batch, now_ms)
+        ingesting += time.perf_counter() - start
+        engine.evaluate(now_ms)
+    count = (len(rounds) - 5) * _ROUND
+    return count / (time.perf_counter() - began), count / ingesting
+
+
+def decoded(count: int, series: int) -> list[list[Sample]]:
+    """The samples of each 100 ms."""
+    rounds: list[list[Sample]] = []
+    into = Collector()
+    for number, (_, value) in enumerate(
+        events(count, start_ms=_START_MS, series=series), start=1
+    ):
+        decode_record_into(value, into, now_ms=_START_MS + 60_000)
+        if number % _ROUND == 0:
+            rounds.append(into.samples)
+            into = Collector()
+    return rounds

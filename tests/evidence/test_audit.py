@@ -1,0 +1,122 @@
+"""The audit once everything was given back."""
+
+import asyncio
+
+import pytest
+from msgspec.structs import replace
+
+from rollbackd.errors import PermanentError, TemporaryError
+from rollbackd.evidence import audit as auditing
+from rollbackd.evidence.audit import IncidentAuditor
+from rollbackd.model.incidents import AuditCheck, Incident, MeasureStatus, State
+from rollbackd.model.levers import LeverKind
+from tests.incidents.fake_lever import FakeLever, raises
+from tests.incidents.samples import evidence_of, opened
+from tests.incidents.walking import Walk
+
+
+def audited() -> Incident:
+    """An incident that is to be audited; its flag was moved by the walk."""
+    return Walk(opened()).to(State.AUDITING)
+
+
+class Audit:
+    """An auditor with a flag lever that stands as it was set."""
+
+    def __init__(self) -> None:
+        self.flag = FakeLever()
+        self.flag.value = {"is": 2}
+        self.cache = FakeLever(LeverKind.FORWARD)
+        self.cache.value = {"is": 2}
+        self.measure = FakeLever(LeverKind.TEMPORARY)
+        levers = {
+            "flag_off": self.flag,
+            "cache_rotate": self.cache,
+            "write_block": self.measure,
+            "throttle": self.measure,
+        }
+        self.auditor = IncidentAuditor(levers)
+
+    async def failed(self, incident: Incident) -> dict[str, str]:
+        return {c.name: c.detail for c in await self.auditor.audit(incident) if not c.passed}
+
+
+async def test_an_incident_that_went_well_passes() -> None:
+    """Evidence, measures, and each target that is meant to stay; measures are not read again."""
+    audit = Audit()
+    checks = await audit.auditor.audit(audited())
+    assert [(check.name, check.passed) for check in checks] == [
+        ("evidence_is_whole", True),
+        ("measures_are_given_back", True),
+        ("flag_off_stands", True),
+        ("cache_rotate_stands", True),
+    ]
+    assert checks[1] == AuditCheck(
+        name="measures_are_given_back", passed=True, detail="2 given back"
+    )
+    assert audit.measure.calls["verify"] == 0
+
+
+@pytest.mark.parametrize("evidence", [None, replace(evidence_of(), captured_at_ms=1)])
+async def test_without_whole_evidence_it_fails(evidence: object) -> None:
+    """None, or one that was changed after its digest was made (F5)."""
+    incident = replace(audited(), evidence=evidence)
+    failed = await Audit().failed(incident)
+    assert failed == {"evidence_is_whole": "missing, or its digest does not match"}
+
+
+async def test_a_measure_still_in_force_fails() -> None:
+    """F4, by name."""
+    incident = audited()
+    ledger = [replace(incident.ledger[0], status=MeasureStatus.TAKEN), *incident.ledger[1:]]
+    failed = await Audit().failed(replace(incident, ledger=ledger))
+    assert failed == {"measures_are_given_back": "write_block@rag/eu-1 is still in force"}
+
+
+async def test_a_measure_left_alone_is_told_and_passes() -> None:
+    """Somebody else's value is theirs to take away."""
+    incident = audited()
+    ledger = [replace(each, status=MeasureStatus.LEFT_ALONE) for each in incident.ledger[:1]]
+    (check,) = [
+        check
+        for check in await Audit().auditor.audit(replace(incident, ledger=ledger))
+        if check.name == "measures_are_given_back"
+    ]
+    assert check.passed
+    assert check.detail == "write_block@rag/eu-1 was moved by somebody else and left alone"
+
+
+async def test_a_pointer_that_moved_on_fails() -> None:
+    """A rollback that somebody undid is not closed in silence."""
+    audit = Audit()
+    audit.flag.value = {"is": 3}
+    failed = await audit.failed(audited())
+    assert failed == {"flag_off_stands": "flag_off:canary@rag/eu-1 is no longer as it was set"}
+
+
+async def test_a_check_that_cannot_run_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For good, or for longer than it is waited for."""
+    monkeypatch.setattr(auditing, "DEADLINE_SECONDS", 0.03)
+    audit = Audit()
+    audit.flag.faults["verify"] = [raises(PermanentError("403"))]
+    audit.cache.faults["verify"] = [asyncio.Event().wait]
+    failed = await audit.failed(audited())
+    assert failed == {"flag_off_stands": "403", "cache_rotate_stands": "no answer within 0.03 s"}
+
+
+async def test_a_short_outage_is_waited_out() -> None:
+    """It says nothing about the target."""
+    audit = Audit()
+    audit.flag.faults["verify"] = [raises(TemporaryError("refused", delay_ms=1))] * 3
+    assert await audit.failed(audited()) == {}
+
+
+async def test_only_the_last_act_on_a_target_is_checked() -> None:
+    """An earlier one was meant to be moved again."""
+    incident = audited()
+    flag = next(r for r in incident.receipts if r.target.lever == "flag_off")
+    again = replace(flag, after={"is": 2})
+    incident = replace(
+        incident, receipts=[replace(flag, after={"is": 1}), *incident.receipts, again]
+    )
+    assert await Audit().failed(incident) == {}
