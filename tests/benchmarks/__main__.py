@@ -10,19 +10,27 @@ from pathlib import Path
 
 import msgspec
 
+from tests.benchmarks.ansible import ansible
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.decoding import decode
 from tests.benchmarks.draining import drain
+from tests.benchmarks.flips import flip
 from tests.benchmarks.growth import more_rules, more_series
+from tests.benchmarks.latency import latency
 from tests.benchmarks.memory import memory, refill
 from tests.benchmarks.results import Report, Result, machine, print_table
+from tests.benchmarks.webhook import webhook
 
 Row = Callable[[Bench], Awaitable[list[Result]]]
 
 ROWS: dict[str, Row] = {
     "drain": drain,
+    "ansible": ansible,
     "rules-x10": more_rules,
     "series-x10": more_series,
+    "latency": latency,
+    "flip": flip,
+    "webhook": webhook,
     "memory": memory,
     "refill": refill,
     "decode": decode,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import multiprocessing
 import tempfile
 import time
@@ -89,6 +90,7 @@ async def isolated(function: Callable[..., T], *args: object) -> T:
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """The body of an isolated function; not every exception can be sent to the parent."""
+    logging.getLogger("rollbackd").setLevel(logging.ERROR)
     try:
         return asyncio.run(work)
     except Exception as error:

@@ -16,7 +16,7 @@ from tests.benchmarks.results import Figure, Result, rate
 from tests.benchmarks.workload import RATE, SERIES, rule_files
 
 _START_MS = 1_795_377_600_000
-_SAMPLES = 5_000_000
+_SAMPLES = 2_000_000
 _WINDOW_SECONDS = 300
 _RULE = """
 groups: [{name: g, rules: [{alert: A, expr: 'max_over_time(delta_s[5m]) > 10'}]}]
@@ -128,13 +128,13 @@ def fill() -> tuple[float, float]:
             Sample(each, rng.random(), time_ms + n // 20)
             for n, each in enumerate(islice(endless, RATE))
         ]
-        start = time.perf_counter()
+        start = time.process_time()
         engine.ingest(batch, time_ms + 1_000)
-        busy += time.perf_counter() - start
+        busy += time.process_time() - start
     now_ms = _START_MS + _WINDOW_SECONDS * 1_000
-    start = time.perf_counter()
+    start = time.process_time()
     engine.evaluate(now_ms)
-    return busy, (time.perf_counter() - start) * 1_000
+    return busy, (time.process_time() - start) * 1_000
 
 
 def _engine(series: int) -> tuple[Engine, list[Labels]]:

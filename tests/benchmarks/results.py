@@ -1,5 +1,6 @@
 """What a row says: figures of ours and of the peer, the bound, and whether it is met."""
 
+import math
 import os
 import platform
 import statistics
@@ -23,7 +24,9 @@ class Figure(msgspec.Struct, frozen=True):
         return statistics.median(self.runs)
 
     def __str__(self) -> str:
-        spread = f" ({shown(min(self.runs))}..{shown(max(self.runs))})" if len(self.runs) > 1 else ""
+        spread = (
+            f" ({shown(min(self.runs))}..{shown(max(self.runs))})" if len(self.runs) > 1 else ""
+        )
         return f"{shown(self.median)}{spread} {self.unit}"
 
 
@@ -84,7 +87,7 @@ def rate(runs: Sequence[float], unit: str = "events/s") -> Figure:
 def percentile(values: Sequence[float], share: float) -> float:
     """The nearest rank."""
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return ordered[math.ceil(share * len(ordered)) - 1]
 
 
 def shown(value: float) -> str:

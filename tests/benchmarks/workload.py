@@ -50,21 +50,25 @@ def rule_files(rules: int = RULES, *, untouched: int = 0) -> list[RuleFile]:
     return [read_rule_file(rule_text(rules, untouched=untouched), file="bench.yaml")]
 
 
-def events(count: int, *, start_ms: int, per_second: int = RATE, series: int = SERIES) -> Iterator[
-    tuple[str, bytes]
-]:
+def events(
+    count: int, *, start_ms: int, per_second: int = RATE, series: int = SERIES
+) -> Iterator[tuple[str, bytes]]:
     """(key, native event), spread over all series, at a steady pace from `start_ms` on."""
     rng = random.Random(7)
     instances = series // (SERVICES * len(ARMS) * 2)
     sources = [
-        (_service(s), arm, f"i-{i}") for s in range(SERVICES) for arm in ARMS for i in range(instances)
+        (_service(s), arm, f"i-{i}")
+        for s in range(SERVICES)
+        for arm in ARMS
+        for i in range(instances)
     ]
     rng.shuffle(sources)
     endless = itertools.cycle(sources)
     for number in range(count):
         service, arm, instance = next(endless)
-        yield service, event(
-            service, arm, instance, ts=start_ms / 1_000 + number / per_second, rng=rng
+        yield (
+            service,
+            event(service, arm, instance, ts=start_ms / 1_000 + number / per_second, rng=rng),
         )
 
 
@@ -78,7 +82,10 @@ def event(service: str, arm: str, instance: str, *, ts: float, rng: random.Rando
             "region": "eu",
             "arm": arm,
             "code": 500 if rng.random() < 0.01 else 200,
-            "values": {"delta_s": round(rng.random(), 4), "latency_seconds": round(rng.random(), 4)},
+            "values": {
+                "delta_s": round(rng.random(), 4),
+                "latency_seconds": round(rng.random(), 4),
+            },
             "labels": {"instance": instance},
             "pins": {"PROMPT_VER": "p-12", "INDEX_HASH": "a1d9f0"},
         },

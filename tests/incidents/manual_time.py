@@ -21,4 +21,4 @@ async def until(clock: ManualClock, done: Callable[[], bool]) -> None:
             sleepers = [due for due, waiter in clock._sleepers if not waiter.done()]
             clock._sleepers = [s for s in clock._sleepers if not s[1].done()]
             if sleepers and not done() and len(clock._sleepers) <= before:
-                clock.advance(max(0, int(min(sleepers) - clock.now())) or 1)
+                clock.advance(max(0, int(min(sleepers) - clock._now)) or 1)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import pytest
@@ -320,7 +321,7 @@ async def test_the_wait_doubles_up_to_five_seconds() -> None:
 
     task = asyncio.ensure_future(patiently(call, clock, nobody))
     await until(clock, task.done)
-    waits = [b - a for a, b in zip(times, times[1:], strict=False)]
+    waits = [b - a for a, b in pairwise(times)]
     assert waits == [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000, 5000]
 
 

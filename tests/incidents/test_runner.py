@@ -361,7 +361,7 @@ async def test_a_higher_branch_takes_over(world: World) -> None:
         ("duplicate_effects", "observe", False),
     ],
 )
-async def test_who_is_answered_for(world: World, branch: str, mode: str, answers: bool) -> None:
+async def test_who_is_answered_for(world: World, branch: str, mode: str, *, answers: bool) -> None:
     """A lower branch, or one that observes, is looked at again when the incident has ended."""
     await world.open_incident("quality_regression")
     joined = world.runner.join("INC-1", trigger_of(branch), policy_of(branch, mode=mode))

@@ -47,7 +47,7 @@ async def test_a_block_under_another_is_left_alone(controls: Controls) -> None:
     ],
 )
 async def test_a_block_is_only_widened(
-    controls: Controls, standing: str | None, wanted: str, moves: bool
+    controls: Controls, standing: str | None, wanted: str, *, moves: bool
 ) -> None:
     """One that is wide enough is left as it is."""
     blocked = {"blocked": standing is not None, "scope": standing or "all"}

@@ -19,7 +19,6 @@ def test_a_secret_does_not_show_itself() -> None:
         str(secret),
         f"{secret}",
         f"{[secret]}",
-        "%s" % secret,
         f"{secret!r:>20}",
     ]
     record = logging.LogRecord("x", 10, "f", 1, "%s %r", (secret, secret), None)

@@ -7,9 +7,9 @@ at again until it has stopped firing.
 
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 from rollbackd.clock import Clock
 from rollbackd.incidents.guardrails import (
@@ -19,7 +19,6 @@ from rollbackd.incidents.guardrails import (
     first_objection,
 )
 from rollbackd.incidents.opening import new_incident, scope_of
-from rollbackd.incidents.runner import Runner
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import Incident
 from rollbackd.model.labels import Labels, Scope
@@ -37,18 +36,38 @@ _RECENT: Final = 500
 Instance = tuple[str, Labels]
 
 
+class Driver(Protocol):
+    """Drives open incidents: the runner, or a dry run of it."""
+
+    def current(self) -> list[Incident]:
+        """The incidents that are open."""
+        ...
+
+    def start(self, incident: Incident) -> None:
+        """Drive a new incident."""
+        ...
+
+    def join(self, incident_id: str, trigger: Trigger, policy: BranchPolicy) -> bool:
+        """Tell an incident of another trigger; whether it answers for it."""
+        ...
+
+
 class Dispatcher:
-    """Decides what becomes of each firing trigger."""
+    """Decides what becomes of each firing trigger.
+
+    `on_ignored` hears of a trigger that opens nothing, once for each reason.
+    """
 
     def __init__(
         self,
         *,
         store: Store,
-        runner: Runner,
+        runner: Driver,
         clock: Clock,
         telemetry: Telemetry,
         tree: DecisionTree,
         scope_labels: ScopeLabels,
+        on_ignored: Callable[[Trigger, Reason], None] = lambda _trigger, _reason: None,
     ) -> None:
         self.tree = tree
         self.pause: Pause | None = None
@@ -57,6 +76,7 @@ class Dispatcher:
         self._clock = clock
         self._telemetry = telemetry
         self._scope_labels = scope_labels
+        self._on_ignored = on_ignored
         self._answered: dict[Instance, str] = {}
         self._inherited: set[Instance] = set()
         self._ignored: dict[Instance, Reason] = {}
@@ -214,6 +234,7 @@ class Dispatcher:
         self._ignored[instance] = reason
         self._telemetry.triggers_ignored.labels(reason).inc()
         logger.warning("a trigger fired", extra={"rule": trigger.rule, "reason": reason})
+        self._on_ignored(trigger, reason)
         return True
 
 

@@ -15,7 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 class EvaluationLoop:
-    """Evaluates at most every `coalesce_ms`; `evaluated_at` says when it last went round."""
+    """Evaluates at most every `coalesce_ms`; `evaluated_at` says when it last went round.
+
+    `on_evaluated` hears of every evaluation before it is dispatched.
+    """
 
     def __init__(
         self,
@@ -26,6 +29,7 @@ class EvaluationLoop:
         clock: Clock,
         telemetry: Telemetry,
         coalesce_ms: int,
+        on_evaluated: Callable[[Evaluation], None] = lambda _evaluation: None,
     ) -> None:
         self.evaluated_at = clock.monotonic()
         self._engine = engine
@@ -34,6 +38,7 @@ class EvaluationLoop:
         self._clock = clock
         self._telemetry = telemetry
         self._coalesce_seconds = coalesce_ms / 1_000
+        self._on_evaluated = on_evaluated
         self._unfinished: list[Evaluation] = []
 
     async def run(self) -> None:
@@ -68,4 +73,5 @@ class EvaluationLoop:
         for rule, message in evaluation.failures:
             t.rule_evaluation_failures.labels(rule).inc()
             logger.error("a rule failed", extra={"rule": rule, "because": message})
+        self._on_evaluated(evaluation)
         return evaluation

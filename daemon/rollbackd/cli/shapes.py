@@ -57,4 +57,4 @@ def _unknown(text: str, where: Position, message: str) -> DocumentError:
         "config e.g. `http:` or `store:`"
     )
     line = source_line(text, where.line)
-    return DocumentError([Diagnostic("check/shape", Severity.ERROR, message, where, line, fix)])
+    return DocumentError([Diagnostic("file/shape", Severity.ERROR, message, where, line, fix)])

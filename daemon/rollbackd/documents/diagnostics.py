@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rollbackd.documents.catalogue import DiagnosticId
+from rollbackd.documents.excerpts import excerpt, printable
+
 
 class Severity(StrEnum):
     """How bad a problem is."""
@@ -16,12 +19,16 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A span in a file; lines and columns count from 1, as editors show them."""
+    """A span in a file; lines and columns count from 1, as editors show them.
+
+    `width` is that on the first line; a span that goes on below it names its `end_line`.
+    """
 
     file: str
     line: int
     column: int
     width: int = 1
+    end_line: int | None = None
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
@@ -39,7 +46,7 @@ class Diagnostic:
     `fix` is one imperative sentence, or empty when the message says it all.
     """
 
-    id: str
+    id: DiagnosticId
     severity: Severity
     message: str
     position: Position
@@ -48,16 +55,20 @@ class Diagnostic:
 
     def render(self) -> str:
         """The problem as a person reads it: place, source line, caret, fix."""
-        head = f"{self.position}: {self.severity}: {self.message} ({self.id})"
-        lines = [head]
+        where = self.position
+        lines = [self.headline()]
         if self.source_line:
-            gutter = f"{self.position.line:>5} | "
-            lines.append(f"{gutter}{self.source_line}")
-            pad = " " * (len(gutter) - 2) + "| " + " " * (self.position.column - 1)
-            lines.append(pad + "^" * max(1, self.position.width))
+            shown, carets = excerpt(self.source_line, column=where.column, width=where.width)
+            onwards = f" ... to line {where.end_line}" if where.end_line else ""
+            lines.append(f"{where.line:>5} | {shown}")
+            lines.append(f"      | {carets}{onwards}")
         if self.fix:
-            lines.append(f"      = fix: {self.fix}")
+            lines.append(f"      = fix: {printable(self.fix)}")
         return "\n".join(lines)
+
+    def headline(self) -> str:
+        """The problem on one line: place, severity, message, id."""
+        return printable(f"{self.position}: {self.severity}: {self.message} ({self.id})")
 
 
 class DocumentError(Exception):

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import yaml
 
+from rollbackd.documents.catalogue import DiagnosticId
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, Severity, errors_in
 from rollbackd.documents.durations import parse_duration
 from rollbackd.documents.yaml import plain_value, position_of, scalar_value, source_line
@@ -26,7 +27,7 @@ class Document:
     def report(
         self,
         where: Position,
-        id_: str,
+        id_: DiagnosticId,
         message: str,
         *,
         fix: str = "",
@@ -59,7 +60,7 @@ class Reader:
         """Where the node starts."""
         return position_of(self.document.file, self.node)
 
-    def problem(self, id_: str, message: str, *, fix: str = "") -> None:
+    def problem(self, id_: DiagnosticId, message: str, *, fix: str = "") -> None:
         """Report an error at this node."""
         self.document.report(self.position, id_, message, fix=fix)
 

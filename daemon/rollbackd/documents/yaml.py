@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import yaml
 
+from rollbackd.documents.catalogue import DiagnosticId
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, Severity
 
 MAX_BYTES = 1 << 20
@@ -119,9 +120,14 @@ def plain_value(node: yaml.Node) -> object:
     return scalar_value(node)
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines as YAML counts them, without their ends."""
+    return _LINE_BREAK.split(text)
+
+
 def source_line(text: str, line: int) -> str:
     """Line `line` (from 1) of the text with what looks like a secret starred out; else empty."""
-    lines = _LINE_BREAK.split(text)
+    lines = lines_of(text)
     if not 0 < line <= len(lines):
         return ""
     return _SECRET.sub(lambda found: "*" * len(found[0]), lines[line - 1])
@@ -180,9 +186,13 @@ def _duplicate_keys(node: yaml.Node, text: str, file: str) -> Iterator[Diagnosti
         yield from _duplicate_keys(value, text, file)
 
 
-def _diagnostic(text: str, where: Position, id_: str, message: str, fix: str = "") -> Diagnostic:
+def _diagnostic(
+    text: str, where: Position, id_: DiagnosticId, message: str, fix: str = ""
+) -> Diagnostic:
     return Diagnostic(id_, Severity.ERROR, message, where, source_line(text, where.line), fix)
 
 
-def _refuse(text: str, where: Position, id_: str, message: str, fix: str = "") -> DocumentError:
+def _refuse(
+    text: str, where: Position, id_: DiagnosticId, message: str, fix: str = ""
+) -> DocumentError:
     return DocumentError([_diagnostic(text, where, id_, message, fix)])

@@ -15,10 +15,11 @@ import msgspec
 from rollbackd.clock import Clock
 from rollbackd.incidents import messages as m
 from rollbackd.incidents.gauges import IncidentGauges
+from rollbackd.incidents.moves import answers_for
 from rollbackd.incidents.performing import LeverRoom, patiently
 from rollbackd.incidents.step import next_command, step
 from rollbackd.model.decisions import Reason
-from rollbackd.model.incidents import TERMINAL, Incident, JournalRecord, State
+from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.policy import BranchPolicy
 from rollbackd.model.triggers import Trigger
 from rollbackd.ports import (
@@ -41,8 +42,6 @@ T = TypeVar("T")
 _IDLE_INTERVAL_MS: Final = 15_000
 #: How long a command may still run once a person has decided, before it is broken off.
 _GRACE_MS: Final = 5_000
-#: From here no other branch takes the incident over.
-_ENDING: Final = frozenset({State.RESTORING, State.AUDITING}) | TERMINAL
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +95,7 @@ class Drive:
     def join(self, trigger: Trigger, policy: BranchPolicy) -> bool:
         """Tell of another trigger; whether the incident answers for it."""
         self.tell(m.TriggerJoined(trigger=trigger, policy=policy))
-        if self._heading in _ENDING or policy.mode != "act" or policy.priority > self._rank:
+        if not answers_for(self._heading, self._rank, policy):
             return False
         self._rank = policy.priority
         return True

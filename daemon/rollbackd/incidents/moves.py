@@ -9,8 +9,9 @@ from rollbackd.incidents.checklist import calls_in, changed_pins, choose_lever
 from rollbackd.incidents.ledger import give_back_next, overdue, taken
 from rollbackd.incidents.states import next_state
 from rollbackd.model.decisions import Reason
-from rollbackd.model.incidents import Hold, Incident, Intent, State
+from rollbackd.model.incidents import TERMINAL, Hold, Incident, Intent, State
 from rollbackd.model.levers import LeverKind, Op
+from rollbackd.model.policy import BranchPolicy
 
 #: What a journal record tells about a step.
 Detail = dict[str, object]
@@ -29,6 +30,17 @@ _BEFORE_THE_END: Final = frozenset(
         State.NEEDS_HUMAN,
     }
 )
+
+#: From here no other branch takes the incident over.
+_ENDING: Final = frozenset({State.RESTORING, State.AUDITING}) | TERMINAL
+
+
+def answers_for(state: State, rank: int, policy: BranchPolicy) -> bool:
+    """Whether an incident in a state answers for a trigger of another branch.
+
+    `rank` is the priority of the branch that it follows, or is about to follow.
+    """
+    return state not in _ENDING and policy.mode == "act" and policy.priority <= rank
 
 
 def enter(incident: Incident, state: State, reason: Reason, now_ms: int) -> Incident:

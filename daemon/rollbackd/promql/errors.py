@@ -1,5 +1,7 @@
 """What the language refuses, and where in the expression."""
 
+from rollbackd.documents.catalogue import DiagnosticId
+
 
 class PromqlError(ValueError):
     """An expression that cannot be compiled.
@@ -7,7 +9,9 @@ class PromqlError(ValueError):
     `start` and `end` are character offsets into the expression text; `id` is stable.
     """
 
-    def __init__(self, id_: str, message: str, start: int = 0, end: int = 0, fix: str = "") -> None:
+    def __init__(
+        self, id_: DiagnosticId, message: str, start: int = 0, end: int = 0, fix: str = ""
+    ) -> None:
         super().__init__(message)
         self.id = id_
         self.message = message

@@ -7,6 +7,7 @@ from typing import Any
 
 import promql_parser
 
+from rollbackd.documents.catalogue import DiagnosticId
 from rollbackd.promql.errors import PromqlError
 from rollbackd.promql.lexer import Kind, Token, check_bounds, tokenize
 
@@ -53,8 +54,9 @@ def _placed(message: str, text: str, tokens: list[Token]) -> PromqlError:
         word = name.group(1)
         for token in tokens:
             if token.kind is Kind.NAME and token.text == word:
-                id_ = "promql/function" if "unknown function" in message else "promql/type"
-                return PromqlError(id_, message, token.start, token.end)
+                unknown = "unknown function" in message
+                mistake: DiagnosticId = "promql/function" if unknown else "promql/type"
+                return PromqlError(mistake, message, token.start, token.end)
     if number := _SYNTAX.search(message):
         at = text.find(number.group(1))
         if at >= 0:
@@ -69,7 +71,7 @@ def _placed(message: str, text: str, tokens: list[Token]) -> PromqlError:
         return PromqlError(
             "promql/syntax", f"`{odd.text}` is not expected here", odd.start, odd.end
         )
-    id_ = "promql/syntax" if message == "invalid promql query" else "promql/type"
+    id_: DiagnosticId = "promql/syntax" if message == "invalid promql query" else "promql/type"
     return PromqlError(id_, message, 0, len(text.rstrip()))
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from rollbackd.documents.diagnostics import Position
+from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, errors_in
 from rollbackd.documents.reader import Document, Fields, Reader
 from rollbackd.documents.yaml import compose
+from rollbackd.rulefmt.comments import Comments, SampleInterval, read_comments
 from rollbackd.rulefmt.source_text import SourceText, locate
 
 _METRIC_NAME: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*", re.ASCII)
@@ -44,6 +45,8 @@ class Rule:
     labels: dict[str, SourceText]
     annotations: dict[str, SourceText]
     position: Position
+    #: Lints that a comment on the rule silences.
+    disabled: frozenset[str] = frozenset()
 
 
 _NO_RULES: Final[tuple[Rule, ...]] = ()
@@ -66,25 +69,45 @@ class RuleFile:
 
     file: str
     groups: tuple[RuleGroup, ...]
+    #: Lints that a comment silences for the whole file.
+    disabled: frozenset[str] = frozenset()
+    intervals: tuple[SampleInterval, ...] = ()
 
 
 def read_rule_file(text: str, *, file: str) -> RuleFile:
     """Read a rule file. Raises DocumentError with every problem found."""
+    rules, diagnostics = survey_rule_file(text, file=file)
+    if errors_in(diagnostics):
+        raise DocumentError(diagnostics)
+    return rules
+
+
+def survey_rule_file(text: str, *, file: str) -> tuple[RuleFile, list[Diagnostic]]:
+    """What can be read of a rule file, and all that is wrong with it.
+
+    A rule without a usable expression has an empty one. Raises DocumentError when it is not YAML.
+    """
     document = Document(file, text)
     root = compose(text, file=file)
+    comments = read_comments(document)
     groups: tuple[RuleGroup, ...] = ()
     if root is not None:
         fields = Reader(document, root).fields(("groups",))
-        groups = fields.read("groups", lambda r: _groups(document, r), ())
-    document.raise_errors()
-    return RuleFile(file=file, groups=groups)
+        groups = fields.read("groups", lambda r: _groups(document, comments, r), ())
+    rules = RuleFile(
+        file=file,
+        groups=groups,
+        disabled=comments.disabled_in_file,
+        intervals=comments.intervals,
+    )
+    return rules, document.diagnostics
 
 
-def _groups(document: Document, reader: Reader) -> tuple[RuleGroup, ...]:
+def _groups(document: Document, comments: Comments, reader: Reader) -> tuple[RuleGroup, ...]:
     groups: list[RuleGroup] = []
     seen: dict[str, Position] = {}
     for item in reader.items():
-        group = _group(document, item)
+        group = _group(document, comments, item)
         if group.name in seen:
             item.problem(
                 "rule/group-repeated",
@@ -97,7 +120,7 @@ def _groups(document: Document, reader: Reader) -> tuple[RuleGroup, ...]:
     return tuple(groups)
 
 
-def _group(document: Document, reader: Reader) -> RuleGroup:
+def _group(document: Document, comments: Comments, reader: Reader) -> RuleGroup:
     fields = reader.fields(_GROUP_KEYS, required=("name",))
     name = fields.read("name", Reader.text_of_scalar, "")
     if not name and "name" in fields:
@@ -108,7 +131,7 @@ def _group(document: Document, reader: Reader) -> RuleGroup:
             unsupported.problem(
                 "rule/unsupported", f"`{key}` of a group is not supported", fix=f"remove `{key}`"
             )
-    rules = fields.read("rules", lambda r: _rules(document, r), _NO_RULES)
+    rules = fields.read("rules", lambda r: _rules(document, comments, r), _NO_RULES)
     return RuleGroup(
         name=name,
         interval_ms=fields.read("interval", Reader.duration_ms, 0) or None,
@@ -118,11 +141,11 @@ def _group(document: Document, reader: Reader) -> RuleGroup:
     )
 
 
-def _rules(document: Document, reader: Reader) -> tuple[Rule, ...]:
-    return tuple(_rule(document, item) for item in reader.items())
+def _rules(document: Document, comments: Comments, reader: Reader) -> tuple[Rule, ...]:
+    return tuple(_rule(document, comments, item) for item in reader.items())
 
 
-def _rule(document: Document, reader: Reader) -> Rule:
+def _rule(document: Document, comments: Comments, reader: Reader) -> Rule:
     fields = reader.fields(_RULE_KEYS, required=("expr",))
     kind = _kind(reader, fields)
     name = fields.read(kind.value, Reader.text_of_scalar, "")
@@ -149,6 +172,7 @@ def _rule(document: Document, reader: Reader) -> Rule:
         labels=fields.read("labels", lambda r: _labels(document, r), {}),
         annotations=fields.read("annotations", lambda r: _annotations(document, r), {}),
         position=reader.position,
+        disabled=comments.disabled_for(reader.position, reader.node.end_mark.line + 1),
     )
 
 

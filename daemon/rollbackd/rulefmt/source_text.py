@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import yaml
 
+from rollbackd.documents.catalogue import DiagnosticId
 from rollbackd.documents.diagnostics import Diagnostic, Position, Severity
 from rollbackd.documents.reader import Document
 from rollbackd.documents.yaml import source_line
@@ -39,15 +40,29 @@ class SourceText:
         line_start = self.line_starts[line - 1]
         line_end = line_start + len(source_line(self.document, line))
         width = min(final_at + 1, max(line_end, first_at + 1)) - first_at
-        return Position(self.file, line, first_at - line_start + 1, max(1, width))
+        last_line = bisect_right(self.line_starts, final_at)
+        return Position(
+            self.file,
+            line,
+            first_at - line_start + 1,
+            max(1, width),
+            end_line=last_line if last_line > line else None,
+        )
 
     def diagnostic(
-        self, id_: str, message: str, start: int = 0, end: int | None = None, fix: str = ""
+        self,
+        id_: DiagnosticId,
+        message: str,
+        start: int = 0,
+        end: int | None = None,
+        fix: str = "",
+        *,
+        severity: Severity = Severity.ERROR,
     ) -> Diagnostic:
-        """An error about a part of the text."""
+        """A problem with a part of the text."""
         where = self.position(start, end)
         line = source_line(self.document, where.line)
-        return Diagnostic(id_, Severity.ERROR, message, where, line, fix)
+        return Diagnostic(id_, severity, message, where, line, fix)
 
 
 def locate(document: Document, node: yaml.Node) -> SourceText:

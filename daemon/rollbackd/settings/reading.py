@@ -69,10 +69,10 @@ def _read_config(path: Path) -> str:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         message = f"cannot read the file: {error.strerror}"
-        raise DocumentError([Diagnostic("config/read", Severity.ERROR, message, where)]) from None
+        raise DocumentError([Diagnostic("file/read", Severity.ERROR, message, where)]) from None
     except UnicodeDecodeError as error:
-        message = f"byte {error.start} is not UTF-8"
-        raise DocumentError([Diagnostic("config/read", Severity.ERROR, message, where)]) from None
+        message = f"cannot read the file: byte {error.start} is not UTF-8"
+        raise DocumentError([Diagnostic("file/read", Severity.ERROR, message, where)]) from None
     if mode & stat.S_IWOTH:
         raise DocumentError(
             [

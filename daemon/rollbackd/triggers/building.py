@@ -88,7 +88,8 @@ def _build(
     external_labels: Mapping[str, str],
     problems: list[Diagnostic],
 ) -> AnyRule | None:
-    expr = _expression(rule, compile_text, problems)
+    # An empty expression was found wrong when the file was read.
+    expr = _expression(rule, compile_text, problems) if rule.expr.value.strip() else None
     if rule.kind is RuleKind.RECORD:
         if expr is None:
             return None

@@ -4,9 +4,15 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+
+#: Where aiokafka 0.14 keeps the tasks of a consumer.
+_BACKGROUND: Final = {
+    "_coordinator": ("_coordination_task", "_heartbeat_task", "_commit_refresh_task"),
+    "_fetcher": ("_fetch_task",),
+}
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +100,20 @@ async def stop(stopped: Consumer) -> None:
         await stopped.stop()
     except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001
         _log.debug("aiokafka did not stop cleanly", extra={"why": repr(error)})
-        await cast("Any", stopped)._client.close()  # noqa: SLF001
+        await _cut_off(stopped)
+
+
+async def _cut_off(consumer: Any) -> None:
+    """End a consumer's background tasks, which would connect again, and then its connections."""
+    tasks: list[asyncio.Task[object]] = []
+    for owner, names in _BACKGROUND.items():
+        part = getattr(consumer, owner, None)
+        tasks += [task for name in names if (task := getattr(part, name, None)) is not None]
+    tasks += getattr(getattr(consumer, "_fetcher", None), "_pending_tasks", ())
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await consumer._client.close()  # noqa: SLF001
 
 
 def producer(**options: Any) -> Producer:

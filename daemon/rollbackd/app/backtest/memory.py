@@ -1,0 +1,138 @@
+"""A store in memory: what a backtest writes down is over with the backtest."""
+
+import itertools
+from collections.abc import Sequence
+
+from rollbackd.model.events import AlertStatus, KnownGood
+from rollbackd.model.incidents import Incident, JournalRecord
+from rollbackd.model.labels import Scope
+from rollbackd.ports import (
+    DeadLetter,
+    InboxEntry,
+    Pause,
+    ScopeBusyError,
+    StaleIncidentError,
+)
+
+
+class MemoryStore:
+    """Implements `ports.Store`. Never raises TemporaryError."""
+
+    def __init__(self) -> None:
+        self._inbox: dict[str, InboxEntry] = {}
+        #: The key of the newest entry of each fingerprint.
+        self._latest: dict[str, str] = {}
+        self._waiting: dict[str, InboxEntry] = {}
+        self._incidents: dict[str, Incident] = {}
+        self._newest: list[str] = []
+        self._journals: dict[str, list[JournalRecord]] = {}
+        self._epochs: dict[Scope, int] = {}
+        self._known_good: dict[Scope, KnownGood] = {}
+        self._pause: Pause | None = None
+        self._letters: list[DeadLetter] = []
+
+    async def accept(self, entries: Sequence[InboxEntry]) -> int:
+        """See `ports.Store`."""
+        new = 0
+        for entry in entries:
+            fingerprint, known = entry.alert.fingerprint, entry.key in self._inbox
+            self._inbox[entry.key] = entry
+            if known and self._latest.get(fingerprint) == entry.key:
+                if entry.key in self._waiting:
+                    self._waiting[entry.key] = entry
+                continue
+            self._latest[fingerprint] = entry.key
+            # an alert that turns back moves to the end
+            self._waiting.pop(entry.key, None)
+            self._waiting[entry.key] = entry
+            new += 1
+        return new
+
+    async def unhandled(self, limit: int) -> list[InboxEntry]:
+        """See `ports.Store`."""
+        return list(itertools.islice(self._waiting.values(), limit))
+
+    async def mark_handled(self, keys: Sequence[str]) -> None:
+        """See `ports.Store`."""
+        for key in keys:
+            self._waiting.pop(key, None)
+
+    async def firing_alerts(self) -> list[InboxEntry]:
+        """See `ports.Store`."""
+        latest = (self._inbox[key] for key in self._latest.values())
+        return [entry for entry in latest if entry.alert.status is AlertStatus.FIRING]
+
+    async def next_epoch(self, scope: Scope) -> int:
+        """See `ports.Store`."""
+        self._epochs[scope] = self._epochs.get(scope, 0) + 1
+        return self._epochs[scope]
+
+    async def open_incident(self, incident: Incident, record: JournalRecord) -> None:
+        """See `ports.Store`."""
+        if incident.is_open:
+            for other in self._incidents.values():
+                if other.is_open and other.scope == incident.scope and other.id != incident.id:
+                    raise ScopeBusyError(other.id)
+        if incident.id not in self._incidents:
+            self._newest.insert(0, incident.id)
+            self._incidents[incident.id] = incident
+            self._journals[incident.id] = [record]
+
+    async def advance(self, incident: Incident, records: Sequence[JournalRecord]) -> None:
+        """See `ports.Store`."""
+        stored = self._incidents.get(incident.id)
+        if stored == incident:
+            return
+        if stored is None or stored.version != incident.version - 1:
+            raise StaleIncidentError(f"incident `{incident.id}`: version {incident.version}")
+        self._incidents[incident.id] = incident
+        self._journals[incident.id] += records
+
+    async def incident(self, incident_id: str) -> Incident | None:
+        """See `ports.Store`."""
+        return self._incidents.get(incident_id)
+
+    async def incidents(self, *, open_only: bool = False, limit: int = 100) -> list[Incident]:
+        """See `ports.Store`."""
+        newest = (self._incidents[key] for key in self._newest)
+        return list(itertools.islice((i for i in newest if i.is_open or not open_only), limit))
+
+    async def journal(self, incident_id: str) -> list[JournalRecord]:
+        """See `ports.Store`."""
+        return list(self._journals.get(incident_id, ()))
+
+    async def put_known_good(self, known_good: KnownGood) -> None:
+        """See `ports.Store`."""
+        stored = self._known_good.get(known_good.scope)
+        if stored is None or stored.recorded_at_ms <= known_good.recorded_at_ms:
+            self._known_good[known_good.scope] = known_good
+
+    async def known_good(self, scope: Scope) -> KnownGood | None:
+        """See `ports.Store`."""
+        return self._known_good.get(scope)
+
+    async def all_known_good(self) -> list[KnownGood]:
+        """See `ports.Store`."""
+        return [self._known_good[scope] for scope in sorted(self._known_good)]
+
+    async def set_pause(self, pause: Pause | None) -> None:
+        """See `ports.Store`."""
+        self._pause = pause
+
+    async def pause(self) -> Pause | None:
+        """See `ports.Store`."""
+        return self._pause
+
+    async def bury(self, letter: DeadLetter) -> None:
+        """See `ports.Store`."""
+        self._letters = [*self._letters[-999:], letter]
+
+    async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """See `ports.Store`."""
+        return self._letters[::-1][:limit]
+
+    async def ping(self) -> None:
+        """See `ports.Store`."""
+
+    async def close(self) -> None:
+        """See `ports.Store`."""

@@ -1,0 +1,116 @@
+"""`lint/no-scope`: a rule that pulls whose result cannot carry the label that names its scope.
+
+Follows what Prometheus does to labels; whatever may keep the label is given the benefit of doubt.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from rollbackd.documents.diagnostics import Diagnostic
+from rollbackd.promql.matchers import MatchOp
+from rollbackd.promql.outline import Form, Part, Sides
+from rollbackd.triggers.lints.subjects import Pack, Subject
+
+_ABSENT: Final = frozenset({"absent", "absent_over_time"})
+_KEEP_ELEMENTS: Final = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
+_NO_LABELS: Final = frozenset({"vector", "scalar", "time", "pi"})
+_SET_LABEL: Final = frozenset({"label_replace", "label_join"})
+_SETS: Final = frozenset({"and", "or", "unless"})
+
+
+def no_scope(subject: Subject, pack: Pack) -> Iterator[Diagnostic]:
+    """A warning when the label is lost on the way, at the part that loses it."""
+    label = pack.options.service_label
+    if not subject.pulls or label in subject.rule.labels:
+        return
+    culprit = _Loss(label, pack).find(subject.expr)
+    if culprit is not None:
+        fix = f"keep the label, e.g. `sum by ({label}, ...)`, or set `{label}` in `labels`"
+        yield subject.warning(
+            "lint/no-scope",
+            f"the result has no label `{label}`, so it names nothing to roll back",
+            culprit,
+            fix=fix,
+        )
+
+
+class _Loss:
+    """Finds the part that provably drops a label; None when the label may survive."""
+
+    def __init__(self, label: str, pack: Pack) -> None:
+        self._label = label
+        self._pack = pack
+        self._behind: set[str] = set()
+
+    def find(self, part: Part) -> Part | None:
+        match part.form:
+            case Form.CONSTANT:
+                return part
+            case Form.INSTANT | Form.RANGE:
+                return self._selector(part)
+            case Form.SUBQUERY | Form.NEGATION:
+                return self.find(part.parts[0])
+            case Form.CALL:
+                return self._call(part)
+            case Form.AGGREGATION:
+                return self._aggregation(part)
+            case Form.BINARY:
+                return self._binary(part)
+
+    def _selector(self, part: Part) -> Part | None:
+        assert part.selector is not None
+        if any(
+            m.name == self._label and m.op is MatchOp.EQ and not m.value
+            for m in part.selector.matchers
+        ):
+            return part
+        records = self._pack.records.get(part.name, ())
+        if not records or part.name in self._behind:
+            return None
+        self._behind.add(part.name)
+        kept = any(self._label in r.rule.labels or self.find(r.expr) is None for r in records)
+        self._behind.discard(part.name)
+        return None if kept else part
+
+    def _call(self, part: Part) -> Part | None:
+        if part.name in _NO_LABELS or not part.parts:
+            return part
+        if part.name in _SET_LABEL and part.parts[1].name == self._label:
+            return None
+        operand = next((p for p in part.parts if p.form is not Form.CONSTANT), part.parts[0])
+        if part.name not in _ABSENT:
+            return self.find(operand)
+        fixed = operand.selector is not None and any(
+            m.name == self._label and m.op is MatchOp.EQ for m in operand.selector.matchers
+        )
+        return None if fixed else part
+
+    def _aggregation(self, part: Part) -> Part | None:
+        if part.name in _KEEP_ELEMENTS:
+            return self.find(part.parts[-1])
+        if part.name == "count_values" and part.parts[0].name == self._label:
+            return None
+        if (self._label in part.labels) is part.leaves_out:
+            return part
+        return self.find(part.parts[-1])
+
+    def _binary(self, part: Part) -> Part | None:
+        left, right = part.parts
+        if part.name in _SETS:
+            lost = self.find(left)
+            return lost if part.name != "or" or self.find(right) is not None else None
+        if left.form is Form.CONSTANT:
+            return self.find(right)
+        if right.form is Form.CONSTANT:
+            return self.find(left)
+        if part.sides is Sides.ONE_TO_ONE:
+            lost_here = (self._label in part.labels) is part.leaves_out
+            return part if lost_here else self._either(left, right)
+        if self._label in part.included:
+            return self.find(right if part.sides is Sides.LEFT else left)
+        return self.find(left if part.sides is Sides.LEFT else right)
+
+    def _either(self, left: Part, right: Part) -> Part | None:
+        """The left side names the labels, unless it is a number that was not written as one."""
+        number = left.form is Form.CALL and left.name in _NO_LABELS - {"vector"}
+        return self.find(right if number else left)
