@@ -14,6 +14,7 @@ import msgspec
 from rollbackd.errors import PermanentError
 from rollbackd.model.controls import Control, ControlValue, ControlWrite
 from rollbackd.model.events import Alert, Batch, KnownGood
+from rollbackd.model.explanations import RuleExplanation
 from rollbackd.model.incidents import AuditCheck, Evidence, Incident, JournalRecord
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import (
@@ -392,6 +393,15 @@ class Operations(Protocol):
 
     async def set_intent(self, scope: Scope, name: str, value: ControlValue) -> Control:
         """Write the rollout's own intent. Raises ValueError for a bad name or value."""
+        ...
+
+    def explain(
+        self, rule: str, *, scope: Scope | None, at: str, limit: int
+    ) -> list[RuleExplanation]:
+        """Why the rules of this name fire or do not; `at` is RFC 3339, Unix seconds or empty.
+
+        Raises ValueError for an unknown rule, with the nearest name, and for a bad time.
+        """
         ...
 
     def query(self, expr: str) -> list[tuple[dict[str, str], float]]:

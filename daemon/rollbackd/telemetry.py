@@ -73,6 +73,12 @@ class Telemetry:
         self.rule_evaluation_duration = self._histogram(
             "rule_evaluation_duration_seconds", "Time to evaluate all rules that were due.", _FAST
         )
+        self.rule_selector_silence = self._gauge(
+            "rule_selector_matched_nothing_seconds",
+            "For how long a selector of a rule has matched no series; 0 while it matches one.",
+            "rule",
+            "selector",
+        )
         self.rule_state = self._gauge(
             "rule_state", "Instances of a rule by state.", "rule", "state"
         )

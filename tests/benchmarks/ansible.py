@@ -62,7 +62,7 @@ async def ansible(bench: Bench) -> list[Result]:
 
 def _with(result: Result, **changes: object) -> Result:
     fields = {name: getattr(result, name) for name in result.__struct_fields__}
-    return Result(**{**fields, **changes})  # type: ignore[arg-type]
+    return Result(**{**fields, **changes})
 
 
 def feed(payload: list[bytes]) -> float:

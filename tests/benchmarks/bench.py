@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -37,7 +37,7 @@ class Bench:
         self._redis: Redis | None = None
         self._drained: tuple[str, int] | None = None
 
-    async def __aenter__(self) -> "Bench":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -89,11 +89,11 @@ async def isolated(function: Callable[..., T], *args: object) -> T:
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """The body of an isolated function; not every exception can be sent to the parent."""
+    """The body of an isolated function."""
     logging.getLogger("rollbackd").setLevel(logging.ERROR)
     try:
         return asyncio.run(work)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # not every exception can be sent to the parent
         raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
 

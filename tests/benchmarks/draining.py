@@ -1,4 +1,4 @@
-"""`drain` and the Kafka part of `refill`: a topic through the whole daemon, and through a bare loop.
+"""`drain` and the Kafka part of `refill`: a topic through the daemon, and through a bare loop.
 
 Both are timed alike: from the moment at which some records are in to the last record.
 """
@@ -21,7 +21,7 @@ from rollbackd.settings import (
 )
 from rollbackd.settings.values import EngineSettings
 from tests.benchmarks.bench import PARTITIONS, RECORDS, Bench, isolated, run_async
-from tests.benchmarks.results import Result, rate
+from tests.benchmarks.results import Figure, Result, rate
 from tests.benchmarks.workload import RULES, SERIES, rule_text
 from tests.end_to_end.daemon import TREE
 from tests.services.processes import free_port
@@ -34,25 +34,26 @@ async def drain(bench: Bench) -> list[Result]:
     """Kafka to rules, against `getmany` and `orjson.loads`."""
     topic, start_ms = await bench.drained_topic()
     address = (await bench.kafka()).address
-    ours: list[float] = []
-    bare: list[float] = []
+    drained, loops = [], []
     for number in range(bench.runs):
-        bare.append(await isolated(drain_bare, address, topic))
+        loops.append(await isolated(drain_bare, address, topic))
         directory = bench.scratch("drain")
-        ours.append(
-            await isolated(drain_daemon, address, topic, f"drain-{number}", directory, start_ms)
-        )
-    result = rate(ours).median / rate(bare).median
+        group = f"drain-{number}"
+        drained.append(await isolated(drain_daemon, address, topic, group, directory, start_ms))
+    ours, bare = rate([each[0] for each in drained]), rate([each[0] for each in loops])
+    busy, bare_busy = (Figure("us", [each[1] for each in found]) for found in (drained, loops))
+    result = ours.median / bare.median
     return [
         Result(
             row="drain",
             what=f"Kafka -> rules, {RULES} rules, {SERIES:,} series, the whole daemon",
-            ours=rate(ours),
-            peer=rate(bare),
+            ours=ours,
+            peer=bare,
             peer_name="getmany + orjson.loads",
             verdict=f"{result:.2f} of the peer's rate",
             bound=">= 0.5",
             met=result >= 0.5,
+            notes=[f"processor time an event: {busy}, of the peer {bare_busy}"],
         )
     ]
 
@@ -66,7 +67,8 @@ async def refill_from_kafka(bench: Bench) -> Result:
         group = f"refill-{number}"
         await _commit_end(address, topic, group)
         directory = bench.scratch("refill")
-        runs.append(await isolated(drain_daemon, address, topic, group, directory, start_ms))
+        found = await isolated(drain_daemon, address, topic, group, directory, start_ms)
+        runs.append(found[0])
     seconds = 6_000_000 / rate(runs).median
     return Result(
         row="refill",
@@ -78,62 +80,78 @@ async def refill_from_kafka(bench: Bench) -> Result:
     )
 
 
-def drain_bare(address: str, topic: str) -> float:
-    """Events a second of the peer."""
+class Timer:
+    """Starts when something has arrived."""
+
+    def __init__(self) -> None:
+        self._first = self._began = self._busy = 0.0
+
+    def saw(self, count: float) -> None:
+        if count and not self._first:
+            self._first, self._began = count, time.perf_counter()
+            self._busy = time.process_time()
+
+    def result(self, count: float) -> tuple[float, float]:
+        """Events a second, and microseconds of processor time for one."""
+        more = count - self._first
+        busy = time.process_time() - self._busy
+        return more / (time.perf_counter() - self._began), busy / more * 1e6
+
+
+def drain_bare(address: str, topic: str) -> tuple[float, float]:
+    """Events a second of the peer, and its processor time for one in microseconds."""
     return run_async(_drain_bare(address, topic))
 
 
-async def _drain_bare(address: str, topic: str) -> float:
+async def _drain_bare(address: str, topic: str) -> tuple[float, float]:
     consumer: Any = AIOKafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
     await consumer.start()
     try:
         tps = [TopicPartition(topic, n) for n in range(PARTITIONS)]
         consumer.assign(tps)
         await consumer.seek_to_beginning()
-        count, first, began = 0, 0, 0.0
+        count, timer = 0, Timer()
         while count < RECORDS:
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
                     orjson.loads(record.value)
                 count += len(records)
-            if not first and count:
-                first, began = count, time.perf_counter()
-        return (count - first) / (time.perf_counter() - began)
+            timer.saw(count)
+        return timer.result(count)
     finally:
         await consumer.stop()
 
 
-def drain_daemon(address: str, topic: str, group: str, directory: Path, start_ms: int) -> float:
-    """Events a second of the daemon, whose clock stands where the topic's events end."""
+def drain_daemon(
+    address: str, topic: str, group: str, directory: Path, start_ms: int
+) -> tuple[float, float]:
+    """The same of the daemon, whose clock stands where the topic's events end."""
     return run_async(_drain_daemon(address, topic, group, directory, start_ms))
 
 
 async def _drain_daemon(
     address: str, topic: str, group: str, directory: Path, start_ms: int
-) -> float:
+) -> tuple[float, float]:
     clock = ClockSettings(start_ms=start_ms + 60_000, speed=1.0)
     daemon = Daemon(daemon_settings(address, topic, group, directory, clock=clock))
     await daemon.start()
     try:
-        first, began = 0.0, 0.0
+        timer = Timer()
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while (count := received(daemon)) < RECORDS:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{count} of {RECORDS} records after {_PATIENCE_SECONDS} s")
-            if not first and count:
-                first, began = count, time.perf_counter()
+            timer.saw(count)
             await asyncio.sleep(_POLL_SECONDS)
-        return (count - first) / (time.perf_counter() - began)
+        return timer.result(count)
     finally:
         await daemon.stop()
 
 
 def received(daemon: Daemon) -> float:
     """Records that went into the engine."""
-    return sum(
-        daemon.telemetry.events_received.labels(source)._value.get()
-        for source in ("kafka", "kafka-refill")
-    )
+    counters = daemon.telemetry.events_received
+    return float(sum(counters.labels(s)._value.get() for s in ("kafka", "kafka-refill")))
 
 
 def daemon_settings(

@@ -13,6 +13,7 @@ from redis.asyncio import Redis as RedisClient
 
 from rollbackd.app.daemon import Daemon
 from rollbackd.events.record import decode_record
+from rollbackd.model.controls import ControlValue
 from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.triggers import RuleState, Trigger
@@ -42,7 +43,7 @@ _RULES = """
 groups:
   - name: bench
     rules:
-      - {alert: Mismatch, expr: 'retriever_index_mismatch > 0', labels: {branch: retriever_mismatch}}
+      - {alert: M, expr: 'retriever_index_mismatch > 0', labels: {branch: retriever_mismatch}}
 """
 #: Scope -> seconds on the monotonic clock.
 Times = dict[str, float]
@@ -60,7 +61,7 @@ async def flip(bench: Bench) -> list[Result]:
     return [
         Result(
             row="flip",
-            what=f"fired -> pointer flipped and read back (Redis), {INCIDENTS} incidents a run: p99",
+            what=f"fired -> pointer flipped, read back (Redis), {INCIDENTS} incidents a run: p99",
             ours=p99,
             peer=_figure(bare, 0.99),
             peer_name="SET and GET of a bare client, p99",
@@ -107,18 +108,18 @@ async def _act(url: str, directory: Path) -> tuple[list[float], list[float], lis
 
 async def _incident(daemon: Daemon, watch: "Stopwatch", service: str) -> None:
     now_ms = daemon.clock.now()
+    watch.watches.clear()
     scope = f'"service":"{service}","region":"eu"'.encode()
     good = b'{"event":"baseline.pinned",%b,"controls":{"pointer:live":{"target":"blue"}}}'
     bad = b'{"event":"answer.served",%b,"values":{"retriever_index_mismatch":1}}'
-    value = {"target": "green"}
+    value: ControlValue = {"target": "green"}
     await daemon._intake.ingest(decode_record(good % scope, now_ms=now_ms), source="http")
     await daemon._backends.controls.set_intent(
         Scope(service, "eu"), "pointer:live", value, now_ms=now_ms
     )
     await daemon._intake.ingest(decode_record(bad % scope, now_ms=now_ms), source="http")
     async with asyncio.timeout(20):
-        while service not in watch.watching:
-            await asyncio.sleep(0.005)
+        await watch.watches.wait()
 
 
 async def _bare(client: Any, number: int) -> float:
@@ -135,6 +136,8 @@ class Stopwatch:
         self.fired: Times = {}
         self.flipped: Times = {}
         self.watching: Times = {}
+        #: Set when an incident has come to its watch.
+        self.watches = asyncio.Event()
 
     def since_fired(self, times: Times) -> list[float]:
         return [(times[service] - at) * 1_000 for service, at in self.fired.items()]
@@ -152,6 +155,7 @@ class Stopwatch:
                     self.flipped[service] = now
                 if record.to_state is State.WATCHING:
                     self.watching.setdefault(service, now)
+                    self.watches.set()
 
         store.advance = watched  # type: ignore[method-assign]
         return store

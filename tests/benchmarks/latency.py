@@ -21,6 +21,7 @@ from tests.benchmarks.bench import PARTITIONS, Bench, run_async, send_batches
 from tests.benchmarks.draining import daemon_settings, received
 from tests.benchmarks.results import Figure, Result, percentile
 from tests.benchmarks.workload import ARMS, SERIES, SERVICES, event
+from tests.services.polling import eventually
 
 RATES = (5_000, 10_000, 20_000)
 _BOUND_MS = 150
@@ -81,6 +82,11 @@ def _result(
     _, peer = _delays(runs, seen)
     missing = sum(1 for run in runs for probe in run if probe not in fired)
     sustained = taken > 0.99
+    most = per_second == max(RATES)
+    said = (
+        f"{per_second:,}/s: {late['rate']:,.0f} events/s were sent, {taken:.1%} of them were in the"
+        f" engine 1 s after the end; {probes} probes, {missing} never seen to fire"
+    )
     return Result(
         row="latency",
         what=f"append -> fired at {per_second:,} events/s, 200 rules, 10,000 series: p99",
@@ -88,12 +94,9 @@ def _result(
         peer=peer,
         peer_name="append -> seen by a bare consumer, p99",
         verdict=f"p50 {p50}" + ("" if sustained else "; NOT sustained"),
-        bound=f"< {_BOUND_MS} ms" if per_second == max(RATES) else "",
-        met=(p99.median < _BOUND_MS and sustained) if per_second == max(RATES) else None,
-        notes=[
-            f"{per_second:,}/s: {late['rate']:,.0f} events/s were sent, {taken:.1%} of them were in"
-            f" the engine 1 s after the end; {probes} probes, {missing} never seen to fire"
-        ],
+        bound=f"< {_BOUND_MS} ms" if most else "",
+        met=(p99.median < _BOUND_MS and sustained) if most else None,
+        notes=[said],
     )
 
 
@@ -196,6 +199,10 @@ def observe(pipe: Connection, address: str, topic: str, directory: Path) -> None
     run_async(_observe(pipe, address, topic, directory))
 
 
+async def _assigned(daemon: Daemon) -> bool:
+    return bool(daemon.telemetry.kafka_rebalances._value.get())
+
+
 async def _observe(pipe: Connection, address: str, topic: str, directory: Path) -> None:
     settings = daemon_settings(address, topic, topic, directory, more_rules=_PROBE_RULE)
     daemon = Daemon(settings)
@@ -211,8 +218,7 @@ async def _observe(pipe: Connection, address: str, topic: str, directory: Path) 
         await dispatch(transitions, firing)
 
     daemon._dispatcher.dispatch = watched  # type: ignore[method-assign,assignment]
-    while daemon.telemetry.kafka_rebalances._value.get() == 0:
-        await asyncio.sleep(0.05)
+    await eventually(lambda: _assigned(daemon), within_seconds=30)
     await asyncio.sleep(0.5)
     pipe.send("ready")
     await asyncio.to_thread(pipe.recv)

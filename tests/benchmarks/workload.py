@@ -20,14 +20,17 @@ RATE = 20_000
 #: What an event becomes: two values and its code.
 SAMPLES_PER_EVENT = 3
 
-_EXPRESSIONS = (
-    "avg by (service, arm) (avg_over_time(latency_seconds{{service='{s}'}}[1m])) > 10",
-    "max by (service) (max_over_time(delta_s{{service='{s}'}}[5m])) > 10",
+_AVERAGE = "avg by (service, arm) (avg_over_time(latency_seconds{{service='{s}'}}[1m])) > 10"
+_MOST = "max by (service) (max_over_time(delta_s{{service='{s}'}}[5m])) > 10"
+_QUANTILE = (
     "quantile_over_time(0.95, delta_s{{service='{s}'}}[5m]) > 10"
-    " and count_over_time(delta_s{{service='{s}'}}[5m]) >= 20",
-    "sum by (service) (count_over_time(requests{{service='{s}',code=~'5..'}}[5m]))"
-    " / sum by (service) (count_over_time(requests{{service='{s}'}}[5m])) > 1",
+    " and count_over_time(delta_s{{service='{s}'}}[5m]) >= 20"
 )
+_RATIO = (
+    "sum by (service) (count_over_time(requests{{service='{s}',code=~'5..'}}[5m]))"
+    " / sum by (service) (count_over_time(requests{{service='{s}'}}[5m])) > 1"
+)
+_EXPRESSIONS = (_AVERAGE, _MOST, _QUANTILE, _RATIO)
 
 
 def rule_text(rules: int = RULES, *, untouched: int = 0, extra: str = "") -> str:

@@ -35,7 +35,12 @@ def story() -> tuple[Incident, list[JournalRecord]]:
     def answer(command: m.Command) -> m.Event | None:
         if isinstance(command, m.CaptureEvidence):
             seen = {"canary": {**PINS, "PROMPT_VER": "p2|x"}, "baseline": PINS}
-            return m.Captured(evidence=replace(evidence_of(seen), controls={"degrade": {"level": 0}}, unavailable=["known_good"]))  # fmt: skip
+            evidence = replace(
+                evidence_of(seen),
+                controls={"degrade": {"level": 0}},
+                unavailable=["known_good"],
+            )
+            return m.Captured(evidence=evidence)
         if isinstance(command, m.Prepare) and command.call.lever == "flag_off":
             return m.Refused(call=command.call, index=command.index, message="no such flag")
         if isinstance(command, m.Watch):
@@ -46,7 +51,8 @@ def story() -> tuple[Incident, list[JournalRecord]]:
     walk = Walk(opened(policy=policy), answer)
     walk.to(State.WATCHING)
     walk.now_ms += 1_500
-    walk.say(m.TriggerJoined(trigger=trigger_of("cost_or_latency"), policy=policy_of("cost_or_latency")))  # fmt: skip
+    lower = "cost_or_latency"
+    walk.say(m.TriggerJoined(trigger=trigger_of(lower), policy=policy_of(lower)))
     walk.to(State.CLOSED)
     return walk.incident, walk.records
 

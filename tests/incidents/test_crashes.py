@@ -75,15 +75,15 @@ POINTS = {
 
 @pytest.mark.parametrize("branch", BRANCHES)
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_crash_anywhere_ends_the_same(tmp_path: Path, branch: str, point: str) -> None:
+async def test_a_crash_anywhere_ends_the_same(folder: Path, branch: str, point: str) -> None:
     """Each control moved as often as without the crash, and every measure is given back."""
-    undisturbed = await started(tmp_path / "undisturbed", branch)
+    undisturbed = await started(folder / "undisturbed", branch)
     wanted = await end_of(undisturbed)
     await undisturbed.close()
     assert wanted.state is State.CLOSED
     adapter, hook, method = POINTS[point]
     for nth in range(1, 100):
-        world = await started(tmp_path / f"crash-{nth}", branch)
+        world = await started(folder / f"crash-{nth}", branch)
         crash = Crash(nth)
         hooks = getattr(getattr(world, adapter), hook)
         hooks[method] = crash
@@ -103,12 +103,12 @@ async def test_a_crash_anywhere_ends_the_same(tmp_path: Path, branch: str, point
     assert nth < 100
 
 
-async def test_a_crash_after_each_step_in_turn_ends_the_same(tmp_path: Path) -> None:
+async def test_a_crash_after_each_step_in_turn_ends_the_same(folder: Path) -> None:
     """A process that dies after every single step still gets there, one step a life."""
-    undisturbed = await started(tmp_path / "undisturbed", "quality_regression")
+    undisturbed = await started(folder / "undisturbed", "quality_regression")
     wanted = await end_of(undisturbed)
     await undisturbed.close()
-    world = await started(tmp_path / "dying", "quality_regression")
+    world = await started(folder / "dying", "quality_regression")
     lives = 0
     while world.runner.current():
         # the first write of a life says that it resumed, the second is a step

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import Incident, MeasureStatus, State
 from rollbackd.model.levers import Op
-from rollbackd.model.triggers import Verdict
+from rollbackd.model.triggers import TargetReading, Verdict
 from rollbackd.ports import StaleIncidentError
 from tests.incidents.samples import BRANCHES, MINUTE, SCOPE, policy_of, trigger_of
 from tests.incidents.world import INTENTS, World, never, quick
@@ -113,11 +112,9 @@ async def test_the_post_mortem_is_there_when_the_incident_counts_as_ended(world:
     assert "auditing => closed" in report
 
 
-async def test_a_report_that_cannot_be_written_is_paged_and_holds_nothing_up(
-    world: World, tmp_path: Path
-) -> None:
+async def test_a_report_that_cannot_be_written_is_paged_and_holds_nothing_up(world: World) -> None:
     """The disk is full: everything is given back all the same."""
-    (tmp_path / "incidents").write_text("in the way")
+    (world.folder / "incidents").write_text("in the way")
     await world.open_incident("duplicate_effects")
     assert (await world.until_idle()).state is S.CLOSED
     assert "the post-mortem was not written" in world.pages.reasons[0]
@@ -391,6 +388,24 @@ async def test_who_comes_too_late_is_not_answered_for(world: World, state: State
     closed = await world.until_idle()
     assert answers == [False]
     assert closed.branch == "quality_regression"
+
+
+async def test_who_joins_during_the_last_reading_is_not_lost(world: World) -> None:
+    """The reading would end the hold; the higher branch comes first, as it was promised."""
+    answers: list[bool] = []
+    read = world.targets.read
+
+    def join_and_read(incident: Incident, now_ms: int) -> list[TargetReading]:
+        if incident.hold.green_ms and not answers:
+            policy = quick("duplicate_effects")
+            answers.append(world.runner.join("INC-1", trigger_of("duplicate_effects"), policy))
+        return read(incident, now_ms)
+
+    world.targets.read = join_and_read  # type: ignore[method-assign]
+    await world.open_incident("quality_regression")
+    closed = await world.until_idle()
+    assert answers == [True]
+    assert closed.branch == "duplicate_effects"
 
 
 async def test_who_has_ended_answers_for_nothing(world: World) -> None:

@@ -258,6 +258,21 @@ def test_a_refusal_ends_the_chase_of_one_target() -> None:
     assert walk.incident.moved == 0
 
 
+def test_a_target_that_came_to_stand_as_wanted_ends_its_chase() -> None:
+    """Somebody else blocked the writers: the pointer has its three tries all the same."""
+    moving = fails("write_block", Reason.TARGET_MOVED, times=2)
+
+    def answer(command: m.Command) -> m.Event | None:
+        if isinstance(command, m.Prepare) and walk.incident.moved == 2:
+            return m.NothingToMove(call=command.call, index=command.index)
+        return moving(command)
+
+    walk = Walk(opened())
+    walk._answer = answer
+    walk.until_pending("flag_off")
+    assert walk.incident.moved == 0
+
+
 def test_who_is_fenced_off_stops() -> None:
     """Somebody newer owns the scope: nothing more is pulled under the old epoch."""
     walk = Walk(opened(), fails("flag_off", Reason.FENCED_OFF))

@@ -99,6 +99,7 @@ class Daemon:
     async def start(self) -> None:
         """Build and start everything. Raises DocumentError, TemporaryError, PermanentError."""
         self._configuration = load(self.settings)
+        _log_warnings(self._configuration)
         backends = await open_backends(self.settings, self._cleanups)
         self._backends = Backends(
             store=self._wrap_store(backends.store),
@@ -145,6 +146,7 @@ class Daemon:
         self._dispatcher.tree = fresh.tree
         for known_good in await self._backends.store.all_known_good():
             self._intake.pin_baseline(known_good)
+        _log_warnings(fresh)
         self._reload_succeeded()
         self._service_manager.ready("reloaded")
         logger.info("reloaded")
@@ -198,6 +200,7 @@ class Daemon:
         )
         self._kafka = self._kafka_source()
         self._housekeeping = Housekeeping(
+            engine=lambda: self.engine,
             store=store,
             controls=controls,
             dispatcher=self._dispatcher,
@@ -215,6 +218,7 @@ class Daemon:
             store=store,
             controls_store=controls,
             clock=clock,
+            scope_labels=settings.scope_labels,
             engine=lambda: self.engine,
             why_not_ready=self._why_not_ready,
             reload_configuration=self.reload,
@@ -281,6 +285,11 @@ class Daemon:
                 return
 
         self._reloading = asyncio.create_task(reload(), name="reload")
+
+
+def _log_warnings(configuration: Configuration) -> None:
+    for warning in configuration.warnings:
+        logger.warning("a rule wants a look", extra={"because": warning.headline()})
 
 
 def _registry() -> CollectorRegistry:

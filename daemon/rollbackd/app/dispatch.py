@@ -20,6 +20,7 @@ from rollbackd.incidents.guardrails import (
 )
 from rollbackd.incidents.opening import new_incident, scope_of
 from rollbackd.model.decisions import Reason
+from rollbackd.model.explanations import Fate
 from rollbackd.model.incidents import Incident
 from rollbackd.model.labels import Labels, Scope
 from rollbackd.model.policy import BranchPolicy, DecisionTree
@@ -93,6 +94,13 @@ class Dispatcher:
         for instance in self._inherited:
             self._answered.pop(instance, None)
         self._inherited.clear()
+
+    def fate_of(self, rule: str, labels: Labels) -> Fate:
+        """What became of a firing rule instance."""
+        instance = rule, labels
+        return Fate(
+            incident_id=self._answered.get(instance, ""), reason=self._ignored.get(instance)
+        )
 
     async def dispatch(self, transitions: Iterable[Trigger], firing: Iterable[Trigger]) -> None:
         """Look at an evaluation. Raises TemporaryError when the store cannot be reached."""

@@ -15,6 +15,7 @@ from rollbackd.model.controls import Control
 from rollbackd.model.labels import Scope
 from rollbackd.ports import Controls, Store
 from rollbackd.telemetry import Telemetry
+from rollbackd.triggers.engine import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class Housekeeping:
     def __init__(
         self,
         *,
+        engine: Callable[[], Engine],
         store: Store,
         controls: Controls,
         dispatcher: Dispatcher,
@@ -40,6 +42,7 @@ class Housekeeping:
         source_healthy: Callable[[], bool],
     ) -> None:
         self.problems: list[str] = []
+        self._engine = engine
         self._store = store
         self._controls = controls
         self._dispatcher = dispatcher
@@ -82,6 +85,14 @@ class Housekeeping:
         now_ms = self._clock.now()
         for incident in self._runner.current():
             self._runner.gauges.show(incident, now_ms)
+        self._show_silences(now_ms)
+
+    def _show_silences(self, now_ms: int) -> None:
+        gauge = self._telemetry.rule_selector_silence
+        # Rules come and go with a reload.
+        gauge.clear()
+        for rule, selector, silent_ms in self._engine().silences(now_ms):
+            gauge.labels(rule, selector).set(silent_ms / 1_000)
 
     async def _look_at_store(self) -> list[str]:
         try:

@@ -7,14 +7,17 @@ import msgspec
 
 from rollbackd import __version__
 from rollbackd.app.dispatch import Dispatcher
+from rollbackd.app.explaining import live_question
 from rollbackd.app.intake import Intake
 from rollbackd.clock import Clock
 from rollbackd.incidents.runner import Runner
 from rollbackd.model.controls import Control, ControlValue
 from rollbackd.model.events import Alert, Batch
+from rollbackd.model.explanations import RuleExplanation
 from rollbackd.model.incidents import Incident
 from rollbackd.model.labels import Scope
 from rollbackd.ports import Controls, IncidentDetail, Pause, Store
+from rollbackd.settings import ScopeLabels
 from rollbackd.triggers.engine import Engine
 
 DECISIONS = ("restore", "abort")
@@ -29,6 +32,7 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     controls_store: Controls
     clock: Clock
+    scope_labels: ScopeLabels
     engine: Callable[[], Engine]
     why_not_ready: Callable[[], list[str]]
     reload_configuration: Callable[[], Awaitable[None]]
@@ -123,6 +127,20 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
     async def set_intent(self, scope: Scope, name: str, value: ControlValue) -> Control:
         """Write the rollout's own intent. Raises ValueError for a bad name or value."""
         return await self.controls_store.set_intent(scope, name, value, now_ms=self.clock.now())
+
+    def explain(
+        self, rule: str, *, scope: Scope | None, at: str, limit: int
+    ) -> list[RuleExplanation]:
+        """Why a rule fires or does not. Raises ValueError."""
+        question = live_question(
+            at,
+            now_ms=self.clock.now(),
+            scope=scope,
+            scope_labels=self.scope_labels,
+            fate_of=self.dispatcher.fate_of,
+            limit=limit,
+        )
+        return self.engine().explain(rule, question)
 
     def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
         """The instant vector of an expression now. Raises ValueError."""

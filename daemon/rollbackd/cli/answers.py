@@ -3,6 +3,7 @@
 import msgspec
 
 from rollbackd.model.controls import ControlValue
+from rollbackd.model.explanations import RuleExplanation
 from rollbackd.model.incidents import Incident
 
 
@@ -49,3 +50,9 @@ class QueryAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     now_ms: int
     vector: list[VectorElement]
+
+
+class Explanations(msgspec.Struct, frozen=True, kw_only=True):
+    """One explanation for each rule of a name."""
+
+    explanations: list[RuleExplanation]

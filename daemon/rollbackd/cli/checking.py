@@ -1,5 +1,7 @@
 """`rollbackd check`: all problems of all files at once, with their positions."""
 
+from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,12 +9,29 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from rollbackd.cli.diagnostics import as_json, print_diagnostics
+from rollbackd.cli.diagnostics import (
+    as_github,
+    as_json,
+    in_order,
+    print_diagnostics,
+)
 from rollbackd.cli.failures import FAILED
-from rollbackd.cli.inspection import Inspection, files_in, inspect, inspect_shipped
-from rollbackd.cli.options import Output, OutputOption
+from rollbackd.cli.inspection import Inspection, inspect_all, inspect_shipped
 from rollbackd.cli.phrases import counted
-from rollbackd.documents.diagnostics import errors_in
+from rollbackd.documents.diagnostics import Diagnostic, errors_in
+
+
+class Format(StrEnum):
+    """How problems are printed."""
+
+    #: For people, with the source line.
+    TEXT = "text"
+    #: One line a problem, as compilers write them.
+    SHORT = "short"
+    #: One annotation a problem on a pull request.
+    GITHUB = "github"
+    #: For scripts: every fact as one JSON document.
+    JSON = "json"
 
 
 def check(
@@ -24,39 +43,62 @@ def check(
         ),
     ] = None,
     *,
-    output: OutputOption = Output.TEXT,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail the check, too.")] = False,
+    output: Annotated[
+        Format,
+        typer.Option(
+            "--output",
+            "-o",
+            help="`text` for people, `short` for one line a problem, `github` for annotations, "
+            "`json` for scripts.",
+        ),
+    ] = Format.TEXT,
 ) -> None:
     """Check config files, rule files, decision trees and rule tests.
 
-    What a file is follows from its keys. A config is checked with every file that it names.
+    What a file is follows from its keys. A config is checked with every file that it names. Each
+    problem has an id, which is a page in docs/diagnostics.
     """
-    inspections = [inspect(path) for path in files_in(files)] if files else [inspect_shipped()]
+    inspections = inspect_all(files) if files else [inspect_shipped()]
     if not inspections:
         raise typer.BadParameter("there is no YAML file in there", param_hint="FILE")
-    if output is Output.JSON:
-        _print_json(inspections)
-    else:
-        _print_text(inspections)
-    if not all(inspection.good for inspection in inspections):
+    match output:
+        case Format.JSON:
+            _print_json(inspections)
+        case Format.GITHUB | Format.SHORT:
+            write = as_github if output is Format.GITHUB else Diagnostic.headline
+            _print_lines(write(d) for d in in_order(_problems(inspections)))
+        case Format.TEXT:
+            _print_text(inspections)
+    if not all(i.good and not (strict and i.diagnostics) for i in inspections):
         raise typer.Exit(FAILED)
 
 
 def _print_json(inspections: list[Inspection]) -> None:
+    problems = _problems(inspections)
+    errors = len(errors_in(problems))
     files = [
         {
             "file": str(inspection.path),
             "kind": inspection.shape,
             "ok": inspection.good,
-            "diagnostics": [as_json(d) for d in inspection.diagnostics],
+            "diagnostics": [as_json(d) for d in in_order(inspection.diagnostics)],
         }
         for inspection in inspections
     ]
-    Console().print_json(data={"ok": all(i.good for i in inspections), "files": files})
+    data = {"ok": not errors, "errors": errors, "warnings": len(problems) - errors, "files": files}
+    Console().print_json(data=data)
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    for line in lines:
+        console.print(line)
 
 
 def _print_text(inspections: list[Inspection]) -> None:
     console = Console(soft_wrap=True, highlight=False)
-    problems = [d for inspection in inspections for d in inspection.diagnostics]
+    problems = _problems(inspections)
     print_diagnostics(Console(stderr=True), problems)
     for inspection in inspections:
         mark, style = ("ok", "green") if inspection.good else ("FAILED", "bold red")
@@ -67,3 +109,7 @@ def _print_text(inspections: list[Inspection]) -> None:
         f"{counted(len(inspections), 'file')}, {counted(errors, 'error')}, "
         f"{counted(len(problems) - errors, 'warning')}"
     )
+
+
+def _problems(inspections: list[Inspection]) -> list[Diagnostic]:
+    return [d for inspection in inspections for d in inspection.diagnostics]

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.text import Text
 
+from rollbackd.documents.catalogue import SUMMARIES, page_of
 from rollbackd.documents.diagnostics import Diagnostic, Severity
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
@@ -12,8 +13,13 @@ _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "bold yellow"}
 
 def print_diagnostics(console: Console, diagnostics: Iterable[Diagnostic]) -> None:
     """Print every problem, in the order of files and lines."""
-    for diagnostic in sorted(diagnostics, key=_place):
+    for diagnostic in in_order(diagnostics):
         console.print(coloured(diagnostic), soft_wrap=True)
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """By file, line and column."""
+    return sorted(diagnostics, key=_place)
 
 
 def coloured(diagnostic: Diagnostic) -> Text:
@@ -31,16 +37,44 @@ def coloured(diagnostic: Diagnostic) -> Text:
 
 
 def as_json(diagnostic: Diagnostic) -> dict[str, object]:
-    """One problem for a script."""
+    """One problem for a script; the fields are documented in docs/diagnostics/README.md."""
+    where = diagnostic.position
     return {
         "id": diagnostic.id,
         "severity": diagnostic.severity.value,
+        "summary": SUMMARIES[diagnostic.id],
         "message": diagnostic.message,
-        "file": diagnostic.position.file,
-        "line": diagnostic.position.line,
-        "column": diagnostic.position.column,
+        "file": where.file,
+        "line": where.line,
+        "column": where.column,
+        "width": where.width,
+        "end_line": where.end_line or where.line,
+        "source_line": diagnostic.source_line,
         "fix": diagnostic.fix,
+        "page": page_of(diagnostic.id),
     }
+
+
+def as_github(diagnostic: Diagnostic) -> str:
+    """One problem as a workflow command: GitHub shows it beside the line.
+
+    https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+    """
+    where = diagnostic.position
+    properties = {
+        "file": where.file,
+        "line": where.line,
+        "endLine": where.end_line or where.line,
+        "col": where.column,
+        "title": diagnostic.id,
+    }
+    listed = ",".join(f"{key}={_escaped(str(v), ':,')}" for key, v in properties.items())
+    fix = f" (fix: {diagnostic.fix})" if diagnostic.fix else ""
+    return f"::{diagnostic.severity} {listed}::{_escaped(diagnostic.message + fix)}"
+
+
+def _escaped(text: str, special: str = "") -> str:
+    return "".join(f"%{ord(c):02X}" if c in "%\r\n" + special else c for c in text)
 
 
 def _place(diagnostic: Diagnostic) -> tuple[str, int, int]:

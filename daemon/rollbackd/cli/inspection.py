@@ -1,16 +1,20 @@
 """Reads one file as what it is, and says everything that is wrong with it."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec.structs import replace as changed
 
 from rollbackd.app import configuration
 from rollbackd.cli.rule_tests import read_tests, read_text
 from rollbackd.cli.shapes import Shape, shape_of
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError, errors_in
 from rollbackd.model.policy import DecisionTree
-from rollbackd.rulefmt.rule_files import read_rule_file
-from rollbackd.settings import default_settings, load_settings
+from rollbackd.rulefmt.rule_files import RuleFile, survey_rule_file
+from rollbackd.settings import Settings, default_settings, survey_settings
+
+_NO_TREE = DecisionTree(branches={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,9 @@ class Inspection:
     path: Path
     shape: Shape | None
     diagnostics: tuple[Diagnostic, ...] = ()
+    #: What a rule file holds, and what a decision tree holds.
+    rules: RuleFile | None = None
+    branches: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -30,11 +37,20 @@ class Inspection:
 def inspect_shipped() -> Inspection:
     """The rules and the decision tree that come with rollbackd."""
     settings = default_settings()
-    try:
-        configuration.load(settings)
-    except DocumentError as error:
-        return Inspection(settings.rules[0], Shape.RULES, error.diagnostics)
-    return Inspection(settings.rules[0], Shape.RULES)
+    found = configuration.survey(settings).diagnostics
+    return Inspection(settings.rules[0], Shape.RULES, tuple(found))
+
+
+def inspect_all(paths: Iterable[Path]) -> list[Inspection]:
+    """Every file, and rule files against the decision trees beside them.
+
+    A problem that several files lead to is told once, with the first of them.
+    """
+    found = [inspect(path) for path in files_in(paths)]
+    branches = [branch for inspection in found for branch in inspection.branches]
+    if branches:
+        found = [_with_branches(inspection, branches) for inspection in found]
+    return list(_told_once(found))
 
 
 def inspect(path: Path) -> Inspection:
@@ -43,10 +59,18 @@ def inspect(path: Path) -> Inspection:
     try:
         text = read_text(path)
         shape = shape_of(text, file=str(path))
-        _use(path, shape, text)
+        match shape:
+            case Shape.CONFIG:
+                return Inspection(path, shape, tuple(_of_config(path)))
+            case Shape.RULES:
+                return _of_rules(path, text)
+            case Shape.TREE:
+                tree = configuration.read_tree(path)
+                return Inspection(path, shape, branches=tuple(tree.branches))
+            case Shape.TESTS:
+                return Inspection(path, shape, tuple(_of_tests(path)))
     except DocumentError as error:
         return Inspection(path, shape, error.diagnostics)
-    return Inspection(path, shape)
 
 
 def files_in(paths: Iterable[Path]) -> list[Path]:
@@ -60,18 +84,52 @@ def files_in(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def _use(path: Path, shape: Shape, text: str) -> None:
-    """Do with the file what the daemon would. Raises DocumentError."""
-    match shape:
-        case Shape.CONFIG:
-            configuration.load(load_settings(path))
-        case Shape.RULES:
-            rules = read_rule_file(text, file=str(path))
-            no_tree = DecisionTree(branches={})
-            configuration.build_engine([rules], no_tree, default_settings())
-        case Shape.TREE:
-            tree = configuration.read_tree(path)
-            configuration.build_engine([], tree, default_settings())
-        case Shape.TESTS:
-            _, test_rules = read_tests(path)
-            configuration.build_engine(test_rules, DecisionTree(branches={}), default_settings())
+def _of_config(path: Path) -> list[Diagnostic]:
+    settings, problems = survey_settings(path)
+    # What is not there was reported where the config names it.
+    settings = changed(settings, rules=[rules for rules in settings.rules if rules.exists()])
+    missing = str(settings.decision_tree)
+    found = configuration.survey(settings).diagnostics
+    if not settings.decision_tree.exists():
+        found = [d for d in found if d.position.file != missing]
+    return problems + found
+
+
+def _of_rules(path: Path, text: str) -> Inspection:
+    settings = default_settings()
+    rules, problems = survey_rule_file(text, file=str(path))
+    problems += _problems_of_expressions([rules], settings)
+    problems += configuration.lint([rules], settings)
+    return Inspection(path, Shape.RULES, tuple(problems), rules=rules)
+
+
+def _of_tests(path: Path) -> list[Diagnostic]:
+    tests, rules = read_tests(path)
+    problems = _problems_of_expressions(rules, default_settings())
+    for test in tests.tests:
+        for case in test.expr_tests:
+            problems += configuration.expression_problems(case.expr)
+    return problems
+
+
+def _problems_of_expressions(rules: list[RuleFile], settings: Settings) -> list[Diagnostic]:
+    try:
+        configuration.build_engine(rules, _NO_TREE, settings)
+    except DocumentError as error:
+        return list(error.diagnostics)
+    return []
+
+
+def _with_branches(inspection: Inspection, branches: list[str]) -> Inspection:
+    if inspection.rules is None:
+        return inspection
+    problems = configuration.unknown_branches([inspection.rules], branches)
+    return replace(inspection, diagnostics=(*inspection.diagnostics, *problems))
+
+
+def _told_once(inspections: Iterable[Inspection]) -> Iterator[Inspection]:
+    told: set[Diagnostic] = set()
+    for inspection in inspections:
+        fresh = tuple(d for d in inspection.diagnostics if d not in told)
+        told.update(fresh)
+        yield replace(inspection, diagnostics=fresh)

@@ -3,9 +3,11 @@
 import typer
 
 from rollbackd.cli import (
+    backtest,
     checking,
     controls,
     demonstration,
+    explaining,
     incidents,
     operating,
     replaying,
@@ -39,6 +41,8 @@ app.command("version", rich_help_panel=_DAEMON)(version.version)
 
 app.command("check", rich_help_panel=_RULES)(checking.check)
 app.command("test", rich_help_panel=_RULES)(testing.run_rule_tests)
+app.command("backtest", rich_help_panel=_RULES)(backtest.backtest)
+app.command("explain", rich_help_panel=_RULES)(explaining.explain)
 app.command("replay", rich_help_panel=_RULES)(replaying.replay)
 
 app.command("incidents", rich_help_panel=_INCIDENTS)(incidents.incidents)

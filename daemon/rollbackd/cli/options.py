@@ -89,6 +89,16 @@ ScopeOption = Annotated[
     ),
 ]
 
+AnyScopeOption = Annotated[
+    Scope | None,
+    typer.Option(
+        "--scope",
+        help="One scope only: `service/region`, or `service` alone for region `global`.",
+        metavar="SERVICE/REGION",
+        parser=_parsed_scope,
+    ),
+]
+
 ScopeArgument = Annotated[
     Scope,
     typer.Argument(

@@ -29,7 +29,7 @@ _TELLTALE: Final = {
     Shape.CONFIG: frozenset(
         {
             "state_dir", "http", "store", "controls", "redis", "kafka", "rules", "decision_tree",
-            "scope_labels", "engine", "clock", "log_level",
+            "scope_labels", "engine", "lints", "clock", "log_level",
         }
     ),
 }  # fmt: skip

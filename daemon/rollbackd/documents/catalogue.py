@@ -86,7 +86,7 @@ SUMMARIES: Final[Mapping[DiagnosticId, str]] = MappingProxyType(
         "key/missing": "A required key is not there.",
         "key/unknown": "A key is not known at this place.",
         "lint/comment": "A `# rollbackd:` comment is not understood.",
-        "lint/goes-silent": "When its series vanish, a rule that pulls never fires again, unnoticed.",
+        "lint/goes-silent": "When its series vanish, a rule that pulls stops firing unnoticed.",
         "lint/never-true": "A comparison can never hold.",
         "lint/no-sample-floor": "A ratio, quantile or mean may rest on a handful of samples.",
         "lint/no-scope": "A rule that pulls loses the label that names what to roll back.",

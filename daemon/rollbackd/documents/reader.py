@@ -157,7 +157,7 @@ class Reader:
         self.problem(
             "value/choice",
             f"`{value}` is not allowed here; it must be one of {_listed(allowed)}",
-            fix=_suggestion(value, allowed),
+            fix=suggestion(value, allowed),
         )
         return default
 
@@ -214,7 +214,7 @@ class Fields:
             position_of(self._reader.document.file, node),
             "key/unknown",
             f"key `{key}` is not known here; known are {_listed(known)}",
-            fix=_suggestion(key, known) or f"remove `{key}`",
+            fix=suggestion(key, known) or f"remove `{key}`",
         )
 
 
@@ -222,6 +222,7 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join(f"`{w}`" for w in words)
 
 
-def _suggestion(word: str, allowed: Iterable[str]) -> str:
+def suggestion(word: str, allowed: Iterable[str]) -> str:
+    """The way out for a word that resembles an allowed one; else empty."""
     near = difflib.get_close_matches(word, list(allowed), n=1)
     return f"did you mean `{near[0]}`?" if near else ""

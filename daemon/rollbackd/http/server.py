@@ -9,6 +9,7 @@ from rollbackd.http.connections import ConnectionLog
 from rollbackd.http.controls import ControlsApi
 from rollbackd.http.endpoints import Endpoint, install
 from rollbackd.http.events import EventsApi
+from rollbackd.http.explain import ExplainApi
 from rollbackd.http.failures import failure_middleware, finish_headers
 from rollbackd.http.incidents import IncidentsApi
 from rollbackd.http.limits import Limits
@@ -49,6 +50,7 @@ class HttpServer:
             *ControlsApi(operations, bodies).endpoints(),
             *IncidentsApi(operations, bodies).endpoints(),
             *QueryApi(operations, clock).endpoints(),
+            *ExplainApi(operations, clock).endpoints(),
             *OperatorApi(operations, clock, bodies, self._reload_all).endpoints(),
             *Probes(operations, telemetry).endpoints(),
         ]

@@ -20,6 +20,8 @@ from rollbackd.promql.parsing import parse
 
 _CARDINALITY = promql_parser.VectorMatchCardinality
 
+_SCALAR_CALLS = frozenset({"scalar", "time", "pi"})
+
 
 class Form(StrEnum):
     """What a part of an expression is."""
@@ -73,8 +75,18 @@ class Part:
     leaves_out: bool = False
     as_bool: bool = False
     sides: Sides = Sides.ONE_TO_ONE
+    #: `offset` and `@`, empty when there is none.
+    when: str = ""
     #: What `group_left (...)` takes from the other side.
     included: tuple[str, ...] = ()
+
+    @property
+    def is_scalar(self) -> bool:
+        """Whether it is a number (or a text) and no vector."""
+        if self.form is Form.CALL:
+            return self.name in _SCALAR_CALLS
+        composed = self.form in {Form.BINARY, Form.NEGATION}
+        return self.form is Form.CONSTANT or (composed and all(p.is_scalar for p in self.parts))
 
     def walk(self) -> Iterator["Part"]:
         """The part and everything in it, in the order of the text."""
@@ -132,7 +144,9 @@ class _Walk:
     def _instant(self, expr: Any) -> Part:
         token = self._named(expr)
         selector = next(self.selectors)
-        return self._made(Form.INSTANT, token, name=selector.name, selector=selector)
+        return self._made(
+            Form.INSTANT, token, name=selector.name, selector=selector, when=_when(expr)
+        )
 
     def _range(self, expr: Any) -> Part:
         token = self._named(expr.vector_selector)
@@ -140,7 +154,7 @@ class _Walk:
         end = self._next(lambda t: t.text == "]").end
         return Part(
             form=Form.RANGE, name=selector.name, start=token.start, end=end, selector=selector,
-            window_ms=_milliseconds(expr.range),
+            window_ms=_milliseconds(expr.range), when=_when(expr.vector_selector),
         )  # fmt: skip
 
     def _subquery(self, expr: Any) -> Part:
@@ -151,6 +165,7 @@ class _Walk:
             form=Form.SUBQUERY, name="", start=opening.start, end=end, parts=(inner,),
             window_ms=_milliseconds(expr.range),
             step_ms=self.step_ms if expr.step is None else _milliseconds(expr.step),
+            when=_when(expr),
         )  # fmt: skip
 
     def _aggregation(self, expr: Any) -> Part:
@@ -199,6 +214,10 @@ class _Walk:
 
 def _is_number(token: Token) -> bool:
     return token.kind is Kind.NUMBER or token.text.lower() in {"inf", "nan"}
+
+
+def _when(expr: Any) -> str:
+    return " ".join(str(part) for part in (expr.offset, expr.at) if part is not None)
 
 
 def _sides(card: Any) -> Sides:

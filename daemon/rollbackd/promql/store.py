@@ -1,7 +1,7 @@
 """The series that somebody reads: admission, late samples, bounds, retention and expiry."""
 
 from bisect import insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -45,6 +45,8 @@ class _Entry:
     rules: set[int] = field(default_factory=set)
     window_ms: int = 0
     members: list[Series] = field(default_factory=list)
+    #: Since when it has matched nothing, as far as anybody has looked; None while it does.
+    silent_since_ms: int | None = None
 
 
 class Store:
@@ -101,6 +103,15 @@ class Store:
             return entry.members
         found = [s for s in self._series.values() if selector.matches(dict(s.labels))]
         return sorted(found, key=_by_labels)
+
+    def silent_since(self, selector: Selector) -> int | None:
+        """Since when a registered selector has matched nothing; None while it matches something."""
+        entry = self._entries.get(selector)
+        return None if entry is None else entry.silent_since_ms
+
+    def readers(self) -> Iterator[tuple[Selector, frozenset[int]]]:
+        """Every registered selector with the rules that read it."""
+        return ((e.selector, frozenset(e.rules)) for e in self._entries.values())
 
     def ingest(self, samples: Iterable[Sample], now_ms: int) -> IngestResult:
         """Take samples in any order of series. `now_ms` is the wall or the stream's time."""
@@ -190,14 +201,17 @@ class Store:
     def expire(self, now_ms: int) -> int:
         """Forget series that no window reaches any more; returns how many."""
         gone = [s for s in self._series.values() if self._is_idle(s, now_ms)]
-        if not gone:
-            return 0
         for series in gone:
             del self._series[series.labels]
         dropped = set(map(id, gone))
         for entry in self._entries.values():
-            if any(id(s) in dropped for s in entry.members):
+            if dropped and any(id(s) in dropped for s in entry.members):
+                newest = max(s.newest for s in entry.members)
                 entry.members = [s for s in entry.members if id(s) not in dropped]
+                if not entry.members and newest > -_FOREVER:
+                    entry.silent_since_ms = newest
+            if not entry.members and entry.silent_since_ms is None:
+                entry.silent_since_ms = now_ms
         return len(gone)
 
     def take_over(self, old: "Store") -> None:
@@ -212,6 +226,9 @@ class Store:
             mine.has_stale, mine.trim_at = series.has_stale, series.trim_at
             mine.held, mine.edits = series.held, series.edits
             self.dirty.add(mine.readers)
+        for selector, entry in self._entries.items():
+            if not entry.members:
+                entry.silent_since_ms = old.silent_since(selector)
         self.newest_ms = old.newest_ms
 
     def _is_idle(self, series: Series, now_ms: int) -> bool:
@@ -244,6 +261,7 @@ class Store:
         series = self._series[labels] = Series(labels, self._readers_of(entries))
         for entry in entries:
             insort(entry.members, series, key=_by_labels)
+            entry.silent_since_ms = None
         return series
 
     def _readers_of(self, entries: list[_Entry]) -> Readers:

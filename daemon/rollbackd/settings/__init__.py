@@ -1,6 +1,11 @@
 """The config file -> one frozen Settings. The only reader of the environment and of secrets."""
 
-from rollbackd.settings.reading import default_settings, load_settings, shipped_rules
+from rollbackd.settings.reading import (
+    default_settings,
+    load_settings,
+    shipped_rules,
+    survey_settings,
+)
 from rollbackd.settings.secrets import Secret, read_secret, read_tokens
 from rollbackd.settings.values import (
     Backend,
@@ -10,6 +15,7 @@ from rollbackd.settings.values import (
     HttpSettings,
     KafkaSettings,
     KafkaTopic,
+    LintSettings,
     Permission,
     RedisSettings,
     ScopeLabels,
@@ -26,6 +32,7 @@ __all__ = [
     "HttpSettings",
     "KafkaSettings",
     "KafkaTopic",
+    "LintSettings",
     "Permission",
     "RedisSettings",
     "ScopeLabels",
@@ -38,4 +45,5 @@ __all__ = [
     "read_secret",
     "read_tokens",
     "shipped_rules",
+    "survey_settings",
 ]

@@ -6,15 +6,15 @@ in a path is systemd's `$CREDENTIALS_DIRECTORY/NAME`.
 
 import os
 import stat
-from collections.abc import Iterable
 from importlib import resources
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, Severity
+from rollbackd.documents.catalogue import LINTS
+from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, Severity, errors_in
 from rollbackd.documents.reader import Document, Fields, Reader
 from rollbackd.documents.yaml import compose
+from rollbackd.settings.consistency import check_consistency
 from rollbackd.settings.values import (
     Backend,
     ClientCertificateSettings,
@@ -23,6 +23,7 @@ from rollbackd.settings.values import (
     HttpSettings,
     KafkaSettings,
     KafkaTopic,
+    LintSettings,
     Permission,
     RedisSettings,
     ScopeLabels,
@@ -45,15 +46,25 @@ def load_settings(path: Path) -> Settings:
 
     Relative paths are relative to the config file's folder.
     """
+    settings, diagnostics = survey_settings(path)
+    if errors_in(diagnostics):
+        raise DocumentError(diagnostics)
+    return settings
+
+
+def survey_settings(path: Path) -> tuple[Settings, list[Diagnostic]]:
+    """What can be read of a config file, and all that is wrong with it.
+
+    Raises DocumentError when it cannot be read at all, or is not YAML.
+    """
     text = _read_config(path)
     document = Document(str(path), text)
     root = compose(text, file=str(path))
     settings = default_settings(path)
     if root is not None:
         settings = _settings(Reader(document, root), path)
-    _cross_check(document, settings)
-    document.raise_errors()
-    return settings
+    check_consistency(document, settings)
+    return settings, document.diagnostics
 
 
 def default_settings(path: Path = Path()) -> Settings:
@@ -94,7 +105,7 @@ def _settings(reader: Reader, path: Path) -> Settings:
     f = reader.fields(
         (
             "state_dir", "http", "store", "controls", "redis", "kafka", "rules", "decision_tree",
-            "scope_labels", "engine", "clock", "log_level",
+            "scope_labels", "engine", "lints", "clock", "log_level",
         )
     )  # fmt: skip
     store = f.read("store", _backend, Backend.SQLITE)
@@ -109,6 +120,7 @@ def _settings(reader: Reader, path: Path) -> Settings:
         decision_tree=f.read("decision_tree", lambda r: _path(r, folder), default.decision_tree),
         scope_labels=f.read("scope_labels", _scope_labels, ScopeLabels()),
         engine=f.read("engine", _engine, EngineSettings()),
+        lints=f.read("lints", _lints, LintSettings()),
         clock=f.read("clock", _clock, ClockSettings()),
         log_level=f.read(
             "log_level", lambda r: r.choice(("debug", "info", "warning", "error"), "info"), "info"
@@ -281,6 +293,19 @@ def _engine(reader: Reader) -> EngineSettings:
     )
 
 
+def _lints(reader: Reader) -> LintSettings:
+    f = reader.fields(("least_intervals", "disable"))
+    known = sorted(LINTS)
+    return LintSettings(
+        least_intervals=f.read("least_intervals", lambda r: r.integer(2, minimum=1), 2),
+        disable=f.read(
+            "disable",
+            lambda r: frozenset(i.choice(known) for i in r.items()),
+            LintSettings().disable,
+        ),
+    )
+
+
 def _positive(reader: Reader) -> int:
     value = reader.duration_ms(1)
     if value == 0:
@@ -317,41 +342,3 @@ def _file(reader: Reader, folder: Path) -> Path:
 
 def _optional_file(fields: Fields, key: str, folder: Path) -> Path | None:
     return fields.read(key, lambda r: _file(r, folder), None)
-
-
-def _cross_check(document: Document, settings: Settings) -> None:
-    top = Position(document.file, 1, 1)
-    if Backend.REDIS in {settings.store, settings.controls} and settings.redis is None:
-        document.report(top, "config/no-redis", "`redis:` is missing, but store or controls use it")
-    if settings.clock.speed <= 0:
-        document.report(top, "config/clock", "`clock.speed` must be above 0")
-    if settings.http.client_certificates and not (
-        settings.http.tls and settings.http.tls.client_ca_file
-    ):
-        document.report(top, "config/mtls", "`client_certificates` need `http.tls.client_ca_file`")
-    if not _is_loopback(settings.http.host) and not (
-        settings.http.authenticated or settings.http.allow_unauthenticated
-    ):
-        document.report(
-            top,
-            "config/open-listener",
-            f"`http.host: {settings.http.host}` is not loopback, and nobody has to authenticate",
-            fix="add `http.tokens` or `http.client_certificates`, or say "
-            "`allow_unauthenticated: true`",
-        )
-    _check_paths(document, top, (*settings.rules, settings.decision_tree))
-
-
-def _check_paths(document: Document, where: Position, paths: Iterable[Path]) -> None:
-    for path in paths:
-        if not path.exists():
-            document.report(where, "config/no-such-file", f"there is no file or folder `{path}`")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

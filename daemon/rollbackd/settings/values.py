@@ -138,6 +138,14 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     default_interval_ms: int = 15_000
 
 
+class LintSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What warnings about rules go by."""
+
+    #: A window has to span this many sample intervals.
+    least_intervals: int = 2
+    disable: frozenset[str] = frozenset()
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the daemon is told."""
 
@@ -152,6 +160,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     decision_tree: Path = Path()
     scope_labels: ScopeLabels = ScopeLabels()
     engine: EngineSettings = EngineSettings()
+    lints: LintSettings = LintSettings()
     clock: ClockSettings = ClockSettings()
     log_level: str = "info"
     #: The file that this came from, for messages and for reload.

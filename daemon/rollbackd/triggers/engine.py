@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rollbackd.model.events import Alert, AlertStatus, Sample
+from rollbackd.model.explanations import RuleExplanation
 from rollbackd.model.labels import METRIC_NAME, Labels, labels_of
 from rollbackd.model.triggers import RuleState, Trigger
 from rollbackd.promql.errors import EvaluationError
@@ -17,6 +18,7 @@ from rollbackd.promql.store import IngestResult, Store
 from rollbackd.rulefmt.rule_files import RuleFile
 from rollbackd.triggers.alerting import ALERT_STATE, ALERTS, AlertRule
 from rollbackd.triggers.building import AnyRule, Group, build_rules
+from rollbackd.triggers.explaining import Question, explain_rules
 
 #: Idle series are looked for this often.
 _EXPIRE_EVERY_MS: Final = 30_000
@@ -225,6 +227,23 @@ class Engine:
         expression cannot be evaluated, e.g. for many-to-many matching.
         """
         return compiled.query(self._store, now_ms, since_ms)
+
+    def explain(self, rule: str, question: Question) -> list[RuleExplanation]:
+        """Why the rules of this name fire or do not. Raises UnknownRuleError.
+
+        The windows reach back as far as the rules look, so a time in the past may find them cut
+        short; a note says so.
+        """
+        return explain_rules(self._rules, rule, self._store, question, step_ms=self._step_ms)
+
+    def silences(self, now_ms: int) -> list[tuple[str, str, int]]:
+        """(rule, selector, for how many milliseconds it has matched nothing), 0 while it does."""
+        found: list[tuple[str, str, int]] = []
+        for selector, rules in self._store.readers():
+            since_ms = self._store.silent_since(selector)
+            silent_ms = 0 if since_ms is None else max(0, now_ms - since_ms)
+            found += [(self._rules[index].name, str(selector), silent_ms) for index in rules]
+        return found
 
     def carry_over(self, old: "Engine") -> None:
         """Take over what survives a reload; `old` must not be used afterwards.

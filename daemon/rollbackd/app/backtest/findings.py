@@ -58,6 +58,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     at_ms: int
+    #: When its rule began to fire; earlier than `at_ms` when something stood in the way.
+    fired_at_ms: int
     scope: str
     #: The branch that it opened with; `branches` also has those that took over.
     branch: str

@@ -97,6 +97,10 @@ class MemoryStore:
         newest = (self._incidents[key] for key in self._newest)
         return list(itertools.islice((i for i in newest if i.is_open or not open_only), limit))
 
+    def oldest_first(self) -> list[Incident]:
+        """Every incident, in the order of opening."""
+        return list(self._incidents.values())
+
     async def journal(self, incident_id: str) -> list[JournalRecord]:
         """See `ports.Store`."""
         return list(self._journals.get(incident_id, ()))

@@ -117,7 +117,7 @@ class FileRecording:
     async def open(self) -> None:
         """See Recorded."""
         try:
-            self._file = self._path.open("rb")  # noqa: ASYNC230  # nothing else runs meanwhile
+            self._file = self._path.open("rb")
             self.total = self._path.stat().st_size
         except OSError as error:
             raise UnreadableError(f"cannot read `{self.name}`: {error.strerror}") from None

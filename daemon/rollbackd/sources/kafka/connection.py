@@ -39,6 +39,21 @@ def new_consumer(settings: KafkaSettings) -> driver.Consumer:
     )
 
 
+def new_reader(settings: KafkaSettings) -> driver.Consumer:
+    """A consumer without a group, to be told its partitions: it reads and leaves no trace.
+
+    Raises OSError as `new_consumer` does.
+    """
+    return driver.consumer(
+        **_common(settings),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_poll_records=MAX_POLL_RECORDS,
+        isolation_level="read_committed",
+    )
+
+
 def new_producer(settings: KafkaSettings) -> driver.Producer:
     """A producer that has not started. Raises OSError as `new_consumer` does."""
     return driver.producer(**_common(settings), acks="all")

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -20,8 +20,10 @@ from rollbackd.sources.kafka.watchdog import Watchdog
 _log = logging.getLogger(__name__)
 
 _START_SECONDS: Final = 20.0
-_STOP_SECONDS: Final = 8.0
+_STOP_SECONDS: Final = 4.0
 _DRAIN_SECONDS: Final = 3.0
+#: A commit to a broker that has not answered lately.
+_HOPELESS_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 1.0
 _POLL_MS: Final = 200
 #: While a partition that is not asked for may have room any moment.
@@ -56,6 +58,7 @@ class Session(ConsumerRebalanceListener):
         self._question: asyncio.Task[object] | None = None
         self._failure: Exception | None = None
         self._looked = 0.0
+        self._ending = False
         self.watchdog = Watchdog(settings, outlets.clock)
         #: Whether the brokers were reached.
         self.connected = False
@@ -89,8 +92,9 @@ class Session(ConsumerRebalanceListener):
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Find out where to begin; records are refused until that is known."""
-        telemetry = self._outlets.telemetry
-        telemetry.kafka_rebalances.inc()
+        if self._ending:
+            return  # a rejoin that was under way when we began to leave
+        self._outlets.telemetry.kafka_rebalances.inc()
         self.watchdog.assigned()
         for tp in assigned:
             self._partitions[tp] = Partition(
@@ -213,20 +217,29 @@ class Session(ConsumerRebalanceListener):
             self._planning = None
         partitions = list(self._partitions.values())
         await asyncio.gather(*(p.stop(within_seconds=_DRAIN_SECONDS) for p in partitions))
-        if partitions and not await self._committer.settle(within_seconds=_DRAIN_SECONDS):
+        within = _DRAIN_SECONDS if self.watchdog.in_contact else _HOPELESS_SECONDS
+        if partitions and not await self._committer.settle(within_seconds=within):
             _log.warning("offsets were not committed; their records come again")
         for tp in self._partitions:
             self._outlets.telemetry.kafka_lag.remove(tp.topic, tp.partition)
         self._partitions.clear()
 
     async def _end(self, consumer: Consumer, committing: asyncio.Task[None] | None) -> None:
+        self._ending = True
         await self._release()
-        stopping = asyncio.create_task(driver.stop(consumer), name="kafka stop")
-        await asyncio.wait({stopping}, timeout=_STOP_SECONDS)
-        if not stopping.done():
-            # It waits for a broker that does not answer; the next consumer does not wait for it.
-            self.leaving.add(stopping)
         tasks = [t for t in (committing, self._question) if t is not None]
+        leaving = asyncio.create_task(_leave(consumer, tasks), name="kafka leave")
+        await asyncio.wait({leaving}, timeout=_STOP_SECONDS)
+        if not leaving.done():
+            # It waits for a broker that does not answer; the next consumer does not wait for it.
+            self.leaving.add(leaving)
+
+
+async def _leave(consumer: Consumer, tasks: Sequence[asyncio.Task[object]]) -> None:
+    """Stop the consumer, and only then what waits for its answers."""
+    try:
+        await driver.stop(consumer)
+    finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

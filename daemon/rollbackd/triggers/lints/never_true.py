@@ -130,7 +130,7 @@ def _of_binary(part: Part) -> Bounds:
 
 def _is_share(left: Part, right: Part) -> bool:
     """Whether the left side is the right side over fewer series, and both count."""
-    return _COUNT.low <= _bounds(right).low and _is_part_of(left, right)
+    return left.name == "sum" and _bounds(right).low >= 0 and _is_part_of(left, right)
 
 
 def _is_part_of(left: Part, right: Part) -> bool:
@@ -147,7 +147,7 @@ def _is_part_of(left: Part, right: Part) -> bool:
 
 def _shape(part: Part) -> Part:
     """A part without its place, its operands and its matchers."""
-    return replace(part, start=0, end=0, parts=(), selector=None, name=part.name)
+    return replace(part, start=0, end=0, parts=(), selector=None)
 
 
 def _described(bounds: Bounds) -> str:

@@ -19,13 +19,12 @@ _STATISTICS: Final = {
     "mad_over_time": "a deviation",
 }
 #: What counts events; a quotient of such is a ratio of events.
-_COUNTS: Final = frozenset(
-    {"count_over_time", "sum_over_time", "rate", "irate", "increase", "count"}
-)
+_EVENTS: Final = frozenset({"count_over_time", "sum_over_time", "rate", "irate", "increase"})
+_COUNTERS: Final = frozenset({"rate", "irate", "increase"})
 _PER_SECOND: Final = frozenset({"rate", "irate"})
 #: A recorded series that says by its name that it counts.
 _COUNT_NAME: Final = re.compile(r"(?:^|[_:])(?:count|total|samples|requests)")
-_MIRRORED: Final = {"<": ">", "<=": ">="}
+_MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def no_sample_floor(subject: Subject, pack: Pack) -> Iterator[Diagnostic]:
@@ -49,7 +48,9 @@ def _unguarded(part: Part, pack: Pack) -> Iterator[Part]:
             for operand in part.parts:
                 yield from _unguarded(operand, pack)
     elif is_comparison(part) and (statistic := _statistic_of_any(part.parts, pack)):
-        yield statistic
+        # "Any at all" is no matter of chance.
+        if all(operand.value != 0 for operand in part.parts):
+            yield statistic
     else:
         for operand in part.parts:
             yield from _unguarded(operand, pack)
@@ -76,11 +77,11 @@ def _is_bound(part: Part, pack: Pack, *, upper: bool) -> bool:
     (left, right), symbol = part.parts, part.name
     if left.form is Form.CONSTANT:
         left, right = right, left
-        symbol = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(symbol, symbol)
+        symbol = _MIRRORED.get(symbol, symbol)
     if right.value is None or not symbol.startswith("<" if upper else ">"):
         return False
     least = 0.0 if any(p.name in _PER_SECOND for p in left.walk()) else 1.0
-    return right.value > least and _counts(left, pack) and _statistic(left, pack) is None
+    return right.value > least and _is_count(left, pack) and _statistic(left, pack) is None
 
 
 def _statistic_of_any(parts: tuple[Part, ...], pack: Pack) -> Part | None:
@@ -93,7 +94,7 @@ def _statistic(part: Part, pack: Pack, behind: frozenset[str] = frozenset()) -> 
         return None
     if part.form is Form.CALL and part.name in _STATISTICS:
         return part
-    if part.form is Form.BINARY and part.name == "/" and all(_counts(p, pack) for p in part.parts):
+    if part.form is Form.BINARY and part.name == "/" and all(_events(p, pack) for p in part.parts):
         return part
     if part.form is Form.INSTANT and part.name not in behind:
         for record in pack.records.get(part.name, ()):
@@ -103,16 +104,23 @@ def _statistic(part: Part, pack: Pack, behind: frozenset[str] = frozenset()) -> 
     return next((f for f in found if f is not None), None)
 
 
-def _counts(part: Part, pack: Pack, behind: frozenset[str] = frozenset()) -> bool:
+def _is_count(part: Part, pack: Pack) -> bool:
+    """Whether a part says how much there is: counted here, or by the name of a recorded series."""
+    return _events(part, pack) or any(
+        p.name == "count" if p.form is Form.AGGREGATION else bool(_COUNT_NAME.search(p.name))
+        for p in part.walk()
+        if p.form in {Form.AGGREGATION, Form.INSTANT}
+    )
+
+
+def _events(part: Part, pack: Pack, behind: frozenset[str] = frozenset()) -> bool:
     """Whether a part is a number of events, or of events a second."""
     for inner in part.walk():
-        if inner.form in {Form.CALL, Form.AGGREGATION} and inner.name in _COUNTS:
+        if inner.form is Form.CALL and inner.name in _EVENTS:
             return True
-        if inner.form is Form.INSTANT and inner.name and inner.name not in behind:
+        if inner.form is Form.INSTANT and inner.name not in behind:
             records = pack.records.get(inner.name, ())
-            if any(_counts(r.expr, pack, behind | {inner.name}) for r in records):
-                return True
-            if not records and _COUNT_NAME.search(inner.name):
+            if any(_events(r.expr, pack, behind | {inner.name}) for r in records):
                 return True
     return False
 
@@ -131,6 +139,7 @@ def _suggested(part: Part, subject: Subject) -> str:
     for inner in behind.walk():
         window = next((p for p in inner.parts if p.form is Form.RANGE), None)
         if window is not None:
-            counter = "increase" if inner.name in {"rate", "irate", "increase"} else ""
-            return f"{counter or 'count_over_time'}({subject.text_of(window)})"
+            counter = "increase" if inner.name in _COUNTERS else "count_over_time"
+            # Every observation is in one bucket or more, and in the count once.
+            return f"{counter}({subject.text_of(window).replace('_bucket', '_count', 1)})"
     return "count_over_time(...)"

@@ -13,7 +13,6 @@ from rollbackd.triggers.lints.subjects import Pack, Subject
 
 _ABSENT: Final = frozenset({"absent", "absent_over_time"})
 _KEEP_ELEMENTS: Final = frozenset({"topk", "bottomk", "limitk", "limit_ratio"})
-_NO_LABELS: Final = frozenset({"vector", "scalar", "time", "pi"})
 _SET_LABEL: Final = frozenset({"label_replace", "label_join"})
 _SETS: Final = frozenset({"and", "or", "unless"})
 
@@ -73,11 +72,11 @@ class _Loss:
         return None if kept else part
 
     def _call(self, part: Part) -> Part | None:
-        if part.name in _NO_LABELS or not part.parts:
+        if part.is_scalar or part.name == "vector" or not part.parts:
             return part
         if part.name in _SET_LABEL and part.parts[1].name == self._label:
             return None
-        operand = next((p for p in part.parts if p.form is not Form.CONSTANT), part.parts[0])
+        operand = next((p for p in part.parts if not p.is_scalar), part.parts[0])
         if part.name not in _ABSENT:
             return self.find(operand)
         fixed = operand.selector is not None and any(
@@ -99,18 +98,9 @@ class _Loss:
         if part.name in _SETS:
             lost = self.find(left)
             return lost if part.name != "or" or self.find(right) is not None else None
-        if left.form is Form.CONSTANT:
-            return self.find(right)
-        if right.form is Form.CONSTANT:
-            return self.find(left)
+        if left.is_scalar or right.is_scalar:
+            return self.find(right if left.is_scalar else left)
         if part.sides is Sides.ONE_TO_ONE:
-            lost_here = (self._label in part.labels) is part.leaves_out
-            return part if lost_here else self._either(left, right)
-        if self._label in part.included:
-            return self.find(right if part.sides is Sides.LEFT else left)
-        return self.find(left if part.sides is Sides.LEFT else right)
-
-    def _either(self, left: Part, right: Part) -> Part | None:
-        """The left side names the labels, unless it is a number that was not written as one."""
-        number = left.form is Form.CALL and left.name in _NO_LABELS - {"vector"}
-        return self.find(right if number else left)
+            return part if (self._label in part.labels) is part.leaves_out else self.find(left)
+        many, one = (left, right) if part.sides is Sides.LEFT else (right, left)
+        return self.find(one if self._label in part.included else many)

@@ -1,0 +1,48 @@
+"""What no key of a config can say alone: its parts against each other, and against the disk."""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from pathlib import Path
+
+from rollbackd.documents.diagnostics import Position
+from rollbackd.documents.reader import Document
+from rollbackd.settings.values import Backend, Settings
+
+
+def check_consistency(document: Document, settings: Settings) -> None:
+    """Note everything that is wrong between the keys."""
+    top = Position(document.file, 1, 1)
+    if Backend.REDIS in {settings.store, settings.controls} and settings.redis is None:
+        document.report(top, "config/no-redis", "`redis:` is missing, but store or controls use it")
+    if settings.clock.speed <= 0:
+        document.report(top, "config/clock", "`clock.speed` must be above 0")
+    if settings.http.client_certificates and not (
+        settings.http.tls and settings.http.tls.client_ca_file
+    ):
+        document.report(top, "config/mtls", "`client_certificates` need `http.tls.client_ca_file`")
+    if not _is_loopback(settings.http.host) and not (
+        settings.http.authenticated or settings.http.allow_unauthenticated
+    ):
+        document.report(
+            top,
+            "config/open-listener",
+            f"`http.host: {settings.http.host}` is not loopback, and nobody has to authenticate",
+            fix="add `http.tokens` or `http.client_certificates`, or say "
+            "`allow_unauthenticated: true`",
+        )
+    _check_paths(document, top, (*settings.rules, settings.decision_tree))
+
+
+def _check_paths(document: Document, where: Position, paths: Iterable[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            document.report(where, "config/no-such-file", f"there is no file or folder `{path}`")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
