@@ -76,7 +76,7 @@ async def refill_from_kafka(bench: Bench) -> Result:
         ours=rate(runs),
         verdict=f"5 minutes at 20,000 events/s take {seconds:.0f} s",
         bound="",
-        notes=["from Kafka the figure is scaled up from a topic that holds 10 s of such a stream"],
+        notes=["from Kafka the figure is scaled up from a topic that holds 5 s of such a stream"],
     )
 
 

@@ -153,8 +153,8 @@ class Stopwatch:
             for record in records:
                 if record.from_state is State.FLIPPING and record.kind == "Sealed":
                     self.flipped[service] = now
-                if record.to_state is State.WATCHING:
-                    self.watching.setdefault(service, now)
+                if record.to_state is State.WATCHING and service not in self.watching:
+                    self.watching[service] = now
                     self.watches.set()
 
         store.advance = watched  # type: ignore[method-assign]

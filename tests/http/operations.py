@@ -8,10 +8,12 @@ from typing import Any
 from rollbackd.model.controls import Control, ControlValue, kind_of
 from rollbackd.model.decisions import Reason
 from rollbackd.model.events import Alert, Batch
+from rollbackd.model.explanations import ExplainedNode, RuleExplanation
 from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import BranchPolicy
 from rollbackd.ports import IncidentDetail, Pause
+from rollbackd.triggers.explaining import UnknownRuleError
 
 
 def incident(incident_id: str = "inc-1", *, scope: Scope | None = None, by: str = "") -> Incident:
@@ -106,6 +108,25 @@ class FakeOperations:
         await self._asked("set_intent", scope, name, value)
         kind_of(name)
         return Control(name=name, intent=value, version=3)
+
+    def explain(
+        self, rule: str, *, scope: Scope | None, at: str, limit: int
+    ) -> list[RuleExplanation]:
+        self.calls.append(("explain", rule, scope, at, limit))
+        if rule == "Unknown":
+            raise UnknownRuleError("no rule is called `Unknown`; did you mean `Known`?")
+        tree = ExplainedNode(gist="x", text="x", kind="vector")
+        return [
+            RuleExplanation(
+                rule=rule,
+                group="g",
+                kind="alert",
+                expr="x",
+                at_ms=1,
+                because=["no elements: `x` has no series"],
+                tree=tree,
+            )
+        ]
 
     def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
         self.calls.append(("query", expr))

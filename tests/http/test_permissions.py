@@ -26,6 +26,7 @@ PROMISED: dict[tuple[str, str], Permission | None] = {
     ("GET", "/api/v1/incidents/{id}"): READ,
     ("POST", "/api/v1/incidents/{id}/decision"): OPERATE,
     ("GET", "/api/v1/query"): READ,
+    ("GET", "/api/v1/explain"): READ,
     ("GET", "/api/v1/status"): READ,
     ("POST", "/api/v1/pause"): OPERATE,
     ("POST", "/api/v1/resume"): OPERATE,

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from rollbackd.evidence.capture import digest_of
 from rollbackd.incidents.opening import new_incident
-from rollbackd.levers import LEVERS
+from rollbackd.levers import LEVER_SPECS
 from rollbackd.model.events import KnownGood
 from rollbackd.model.incidents import Evidence, Incident
 from rollbackd.model.labels import Scope, labels_of
@@ -41,7 +41,7 @@ KNOWN_GOOD: Final = KnownGood(
     recorded_at_ms=NOW - 3_600_000,
     controls={"alias:docs_live": {"index": "docs_vA"}, "pointer:live": {"target": "blue"}},
 )
-KINDS: Final[dict[str, LeverKind]] = {name: lever.kind for name, lever in LEVERS.items()}
+KINDS: Final[dict[str, LeverKind]] = {name: spec.kind for name, spec in LEVER_SPECS.items()}
 
 _RULES: Final = Path(__file__).parents[2] / "rules"
 
@@ -50,7 +50,7 @@ def shipped_tree() -> DecisionTree:
     """The tree that the project ships."""
     path = _RULES / "decision-tree.yaml"
     return read_decision_tree(
-        path.read_text(), file=str(path), levers=LEVERS, check_expression=lambda _: []
+        path.read_text(), file=str(path), levers=LEVER_SPECS, check_expression=lambda _: []
     )
 
 

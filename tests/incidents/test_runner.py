@@ -271,7 +271,7 @@ async def test_a_person_is_asked_for_and_decides(world: World) -> None:
     await world.until_state(S.NEEDS_HUMAN)
     assert world.pages.reasons == [Reason.NO_LEVER_LEFT]
     assert (await world.effective())["writes"]["blocked"] is True
-    assert world.runner.decide("INC-1", "restore", by="eve")
+    assert await world.runner.decide("INC-1", "restore", by="eve")
     closed = await world.until_idle()
     assert closed.state is S.CLOSED
     assert (await world.effective())["writes"]["blocked"] is False
@@ -284,7 +284,7 @@ async def test_an_overdue_measure_is_paged_once(world: World) -> None:
     await world.open_incident("duplicate_effects", policy)
     started = world.clock.now()
     await world.until(lambda: world.clock.now() - started > 20 * MINUTE)
-    assert world.pages.reasons == [Reason.NO_LEVER_LEFT, Reason.MEASURE_OVERDUE]
+    assert world.pages.reasons == [Reason.FIRST_GREEN_MISSED, Reason.MEASURE_OVERDUE]
     assert world.gauge("measures_overdue", scope=str(SCOPE)) == 1
     assert (world.gauge("writes_frozen_age_seconds", scope=str(SCOPE)) or 0) > 1_000
 
@@ -294,7 +294,7 @@ async def test_a_lever_that_hangs_does_not_keep_a_person_from_aborting(world: Wo
     world.controls.before["set_trip"] = never
     await world.open_incident("duplicate_effects")
     await world.until(lambda: any(i.pending for i in world.runner.current()))
-    assert world.runner.decide("INC-1", "abort", by="eve")
+    assert await world.runner.decide("INC-1", "abort", by="eve")
     aborted = await world.until_idle()
     assert aborted.state is S.ABORTED
     assert aborted.pending is not None
@@ -311,7 +311,7 @@ async def test_an_act_in_hand_is_finished_before_a_person_is_heard(world: World)
     world.controls.before["set_trip"] = wait
     await world.open_incident("duplicate_effects")
     await world.until(lambda: any(i.pending for i in world.runner.current()))
-    world.runner.decide("INC-1", "restore", by="eve")
+    await world.runner.decide("INC-1", "restore", by="eve")
     gate.set()
     closed = await world.until_idle()
     assert closed.state is S.CLOSED
@@ -329,7 +329,7 @@ async def test_a_restore_is_heard_while_it_hangs_and_done_when_it_can(world: Wor
     world.controls.before["set_trip"] = fail
     await world.open_incident("duplicate_effects")
     await world.until(lambda: any(i.pending for i in world.runner.current()))
-    world.runner.decide("INC-1", "restore", by="eve")
+    await world.runner.decide("INC-1", "restore", by="eve")
     await world.until(lambda: world.runner.current()[0].restore_asked)
     closed = await world.until_idle()
     assert closed.state is S.CLOSED
@@ -414,7 +414,7 @@ async def test_who_has_ended_answers_for_nothing(world: World) -> None:
     await world.until_idle()
     policy = policy_of("duplicate_effects")
     assert not world.runner.join("INC-1", trigger_of("duplicate_effects"), policy)
-    assert not world.runner.decide("INC-1", "abort", by="eve")
+    assert not await world.runner.decide("INC-1", "abort", by="eve")
     assert world.runner.current() == []
 
 

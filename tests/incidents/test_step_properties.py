@@ -15,7 +15,7 @@ from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import TERMINAL, AuditCheck, Incident, State
 from rollbackd.model.triggers import Verdict
 from tests.incidents.samples import BRANCHES, opened, policy_of, reading, trigger_of
-from tests.incidents.walking import Walk, failed
+from tests.incidents.walking import Walk, failed, reads
 
 _TURNS: Final = 150
 
@@ -97,7 +97,7 @@ def _moments() -> Iterator[tuple[str, Incident]]:
             yield f"{branch}-{walk.incident.state}-{pending}", walk.incident
             walk.turn()
         yield f"{branch}-{walk.incident.state}", walk.incident
-    red = Walk(opened(), lambda c: m.Read(readings=[]) if isinstance(c, m.Watch) else None)
+    red = Walk(opened(), reads([], then=Verdict.RED))
     yield "escalating", red.to(State.ESCALATING)
     yield "needs_human", red.to(State.NEEDS_HUMAN)
     yield "awaiting_approval", replace(opened(), state=State.AWAITING_APPROVAL)

@@ -1,7 +1,5 @@
 """What happens when a target turns red, a lever fails, another branch fires or a person speaks."""
 
-from collections.abc import Iterable
-
 import pytest
 from msgspec.structs import replace
 
@@ -11,22 +9,10 @@ from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import TERMINAL, AuditCheck, Incident, MeasureStatus, State
 from rollbackd.model.policy import LeverCall
 from rollbackd.model.triggers import Verdict
-from tests.incidents.samples import MINUTE, opened, policy_of, reading, trigger_of
-from tests.incidents.walking import Answer, Walk, failed
+from tests.incidents.samples import MINUTE, opened, policy_of, trigger_of
+from tests.incidents.walking import Answer, Walk, failed, reads
 
 S = State
-
-
-def reads(verdicts: Iterable[Verdict], then: Verdict = Verdict.GREEN) -> Answer:
-    """One verdict a reading, then the same for ever."""
-    left = iter(verdicts)
-
-    def answer(command: m.Command) -> m.Event | None:
-        if isinstance(command, m.Watch):
-            return m.Read(readings=[reading(next(left, then))])
-        return None
-
-    return answer
 
 
 def fails(lever: str, reason: Reason, times: int = 1_000) -> Answer:
@@ -110,7 +96,7 @@ def test_a_clock_set_back_does_not_count() -> None:
 
 def test_a_gap_does_not_spend_the_time_to_the_first_green() -> None:
     """After an outage of the daemon the next lever is not pulled on its first reading."""
-    walk = Walk(opened(), reads([], then=Verdict.UNKNOWN))
+    walk = Walk(opened(), reads([], then=Verdict.RED))
     walk.to(S.WATCHING)
     walk.now_ms += 30 * MINUTE
     walk.turn()
@@ -140,6 +126,16 @@ def test_a_missed_deadline_pulls_the_next_lever_and_then_asks_a_person() -> None
     assert flips == ["flag_off", "repin", "alias_revert"]
     assert walk.states.count(S.ESCALATING) == 3
     assert walk.incident.reason is Reason.NO_LEVER_LEFT
+    assert {each.status for each in walk.incident.ledger} == {MeasureStatus.TAKEN}
+
+
+def test_silence_after_the_flip_asks_a_person_and_pulls_nothing() -> None:
+    """No data is no reason to pull the next lever (T17): the freeze stays, somebody is asked."""
+    walk = Walk(opened(), reads([Verdict.GREEN] * 3, then=Verdict.UNKNOWN))
+    walk.to(S.NEEDS_HUMAN)
+    assert S.ESCALATING not in walk.states
+    assert walk.incident.reason is Reason.FIRST_GREEN_MISSED
+    assert walk.states.count(S.FLIPPING) == 1
     assert {each.status for each in walk.incident.ledger} == {MeasureStatus.TAKEN}
 
 

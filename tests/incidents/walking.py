@@ -1,6 +1,6 @@
 """Walking an incident by hand: answers to its commands, and what must hold after every step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rollbackd.incidents import messages as m
@@ -14,6 +14,18 @@ from tests.incidents.samples import KINDS, NOW, SCOPE, evidence_of, opened, read
 
 #: Answers a command, or None to leave it to the walk.
 Answer = Callable[[m.Command], m.Event | None]
+
+
+def reads(verdicts: Iterable[Verdict], then: Verdict = Verdict.GREEN) -> Answer:
+    """One verdict a reading, then the same for ever."""
+    left = iter(verdicts)
+
+    def answer(command: m.Command) -> m.Event | None:
+        if isinstance(command, m.Watch):
+            return m.Read(readings=[reading(next(left, then))])
+        return None
+
+    return answer
 
 
 class Walk:

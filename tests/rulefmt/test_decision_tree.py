@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError
-from rollbackd.levers import LEVERS
+from rollbackd.levers import LEVER_SPECS
 from rollbackd.model.policy import Budget, DecisionTree, ExitTarget, LeverCall
 from rollbackd.rulefmt.decision_tree import read_decision_tree
 from rollbackd.rulefmt.source_text import SourceText
@@ -21,7 +21,7 @@ def check(text: SourceText) -> list[Diagnostic]:
 
 
 def read(text: str) -> DecisionTree:
-    return read_decision_tree(text, file="tree.yaml", levers=LEVERS, check_expression=check)
+    return read_decision_tree(text, file="tree.yaml", levers=LEVER_SPECS, check_expression=check)
 
 
 PROBLEMS = {
@@ -85,16 +85,39 @@ def test_all_defects_are_shown_at_once() -> None:
 
 
 def test_a_misspelt_lever_is_guessed() -> None:
-    """With the names that there are."""
+    """With the names of those that belong there."""
     with pytest.raises(DocumentError, match="did you mean `throttle`") as caught:
         read((_DATA / "unknown-lever.bad.yaml").read_text())
-    assert "`alias_revert`, `cache_rotate`" in str(caught.value)
+    assert "one of `degrade`, `throttle`, `write_block`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "allowed"),
+    [
+        ("freeze: {lever: flag_off}", "one of `degrade`, `throttle`, `write_block`"),
+        ("levers: [{lever: write_block}]", "one of `alias_revert`, `flag_off`"),
+        ("rotate: {lever: throttle}", "one of `cache_rotate`"),
+        ("freeze: {lever: write_block, params: {scoop: all}}", "key `scoop` is not known here"),
+    ],
+)
+def test_a_lever_has_to_fit_its_place_and_its_settings(place: str, allowed: str) -> None:
+    """What is frozen must be given back, what is flipped must stay, what is rotated only grows."""
+    text = f"""
+exit_targets: [{{name: errors, value: error_ratio, below: 0.005}}]
+branches:
+  quality_regression:
+    {place}
+    targets: [errors]
+"""
+    with pytest.raises(DocumentError) as caught:
+        read(text)
+    assert allowed in str(caught.value)
 
 
 def test_the_shipped_tree_is_what_the_runbook_says() -> None:
     """Four branches in the order of priority, with the levers of each."""
     tree = read_decision_tree(
-        _SHIPPED.read_text(), file=str(_SHIPPED), levers=LEVERS, check_expression=check
+        _SHIPPED.read_text(), file=str(_SHIPPED), levers=LEVER_SPECS, check_expression=check
     )
     assert {name: policy.priority for name, policy in tree.branches.items()} == {
         "duplicate_effects": 0,

@@ -141,7 +141,7 @@ log_level: debug
         ),
         (
             "kafka:\n  {bootstrap_servers: [a], topics: [], security_protocol: SASL_PLAINTEXT, password_file: password}\n",  # noqa: E501  # one line of YAML
-            [("config/kafka-plaintext", 2, 3)],
+            [("config/kafka-plaintext", 2, 40)],
         ),
         (
             "kafka: {bootstrap_servers: [a], topics: [], security_protocol: SASL_SSL}\n",

@@ -16,7 +16,7 @@ f.yaml:8:13: error: alert `A`: the expression ends after `>` (promql/syntax)
     8 |           ) >
       |             ^""",
     "expr_function": """\
-f.yaml:7:15: error: alert `A`: unknown function with name 'nosuch' (promql/function)
+f.yaml:7:15: error: alert `A`: unknown function `nosuch` (promql/function)
     7 |           and nosuch(x)
       |               ^^^^^^""",
     "expr_unsupported": """\

@@ -13,7 +13,7 @@ from rollbackd.documents.diagnostics import (
     errors_in,
 )
 from rollbackd.documents.reader import suggestion
-from rollbackd.levers import LEVERS
+from rollbackd.levers import LEVER_SPECS
 from rollbackd.model.policy import DecisionTree
 from rollbackd.promql.errors import PromqlError
 from rollbackd.promql.expressions import compile_expr
@@ -115,7 +115,7 @@ def build_engine(rule_files: list[RuleFile], tree: DecisionTree, settings: Setti
 def read_tree(path: Path) -> DecisionTree:
     """The decision tree of a file. Raises DocumentError."""
     return read_decision_tree(
-        _read(path), file=str(path), levers=LEVERS, check_expression=expression_problems
+        _read(path), file=str(path), levers=LEVER_SPECS, check_expression=expression_problems
     )
 
 

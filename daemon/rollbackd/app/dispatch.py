@@ -15,13 +15,14 @@ from rollbackd.clock import Clock
 from rollbackd.incidents.guardrails import (
     GUARDRAILS,
     GUARDRAILS_OF_A_PULL,
+    GUARDRAILS_OF_A_TAKEOVER,
     Situation,
     first_objection,
 )
 from rollbackd.incidents.opening import new_incident, scope_of
 from rollbackd.model.decisions import Reason
 from rollbackd.model.explanations import Fate
-from rollbackd.model.incidents import Incident
+from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Labels, Scope
 from rollbackd.model.policy import BranchPolicy, DecisionTree
 from rollbackd.model.triggers import RuleState, Trigger
@@ -81,6 +82,7 @@ class Dispatcher:
         self._answered: dict[Instance, str] = {}
         self._inherited: set[Instance] = set()
         self._ignored: dict[Instance, Reason] = {}
+        self._unanswered: dict[str, tuple[Incident, JournalRecord]] = {}
 
     def inherit(self, incidents: Iterable[Incident]) -> None:
         """After a restart: these incidents answered for their triggers in an earlier process."""
@@ -110,6 +112,7 @@ class Dispatcher:
             elif trigger.state is RuleState.INACTIVE:
                 self._answered.pop(_instance(trigger), None)
                 self._ignored.pop(_instance(trigger), None)
+        await self._repeat_unanswered()
         firing = list(firing)
         self._inherited -= {_instance(t) for t in firing}
         fresh = [t for t in firing if _instance(t) not in self._answered]
@@ -129,6 +132,17 @@ class Dispatcher:
             raise ValueError(f"cannot pull `{branch}` on {scope}: {objection}")
         return await self._open(scope, policy, trigger=None, pulled_by=by, note=reason)
 
+    async def _repeat_unanswered(self) -> None:
+        for incident, record in list(self._unanswered.values()):
+            try:
+                await self._store_opening(incident, record)
+            except ScopeBusyError as error:
+                logger.info("the scope is busy", extra={"incident": error.incident_id})
+                continue
+            for trigger in incident.triggers:
+                if incident.is_open:
+                    self._answered[_instance(trigger)] = incident.id
+
     def _priority(self, trigger: Trigger) -> int:
         policy = self.tree.branches.get(trigger.label("branch"))
         return policy.priority if policy is not None else len(self.tree.branches)
@@ -147,16 +161,22 @@ class Dispatcher:
             self._ignore(trigger, Reason.UNKNOWN_BRANCH)
         elif scope is None:
             self._ignore(trigger, Reason.NO_SCOPE)
-        elif not self._join(trigger, scope, policy):
+        elif not await self._join(trigger, scope, policy):
             await self._open_unless_objected(trigger, scope, policy)
 
-    def _join(self, trigger: Trigger, scope: Scope, policy: BranchPolicy) -> bool:
+    async def _join(self, trigger: Trigger, scope: Scope, policy: BranchPolicy) -> bool:
         """Whether the scope has an open incident; it is told of the trigger once."""
         incident = next((i for i in self._runner.current() if i.scope == scope), None)
         if incident is None:
             return False
         if self._ignored.get(_instance(trigger)) is Reason.JOINED_OPEN_INCIDENT:
             return True
+        if policy.priority < incident.policy.priority:
+            situation = await self._situation(scope, policy, trigger)
+            objection = first_objection(situation, GUARDRAILS_OF_A_TAKEOVER)
+            if objection is not None:
+                self._ignore(trigger, objection)
+                return True
         if self._runner.join(incident.id, trigger, policy):
             self._answered[_instance(trigger)] = incident.id
         else:
@@ -177,9 +197,10 @@ class Dispatcher:
                 return
             self._ignored.pop(_instance(trigger), None)
             self._answered[_instance(trigger)] = incident.id
-        elif self._ignore(trigger, objection):
-            self._telemetry.guard_blocks.labels(objection).inc()
+        elif self._ignored.get(_instance(trigger)) is not objection:
             await self._open(scope, policy, trigger=trigger, objection=objection)
+            self._ignore(trigger, objection)
+            self._telemetry.guard_blocks.labels(objection).inc()
 
     async def _situation(
         self, scope: Scope, policy: BranchPolicy, trigger: Trigger | None
@@ -218,14 +239,30 @@ class Dispatcher:
             objection=objection,
             note=note,
         )
-        await self._store.open_incident(incident, record)
-        self._telemetry.incidents.labels(policy.branch, incident.state).inc()
+        return await self._store_opening(incident, record)
+
+    async def _store_opening(self, incident: Incident, record: JournalRecord) -> Incident:
+        """Make an opening durable, then drive it.
+
+        Without an answer of the store it may be there or not. It is kept, and the same incident is
+        offered again before anything else is opened: the store takes a repetition as done.
+        """
+        self._unanswered[incident.id] = incident, record
+        try:
+            await self._store.open_incident(incident, record)
+        except ScopeBusyError:
+            del self._unanswered[incident.id]
+            raise
+        del self._unanswered[incident.id]
+        objection = None if incident.is_open else incident.reason
+        if objection is not None:
+            self._telemetry.incidents.labels(incident.branch, incident.state).inc()
         logger.warning(
             "opened an incident" if objection is None else "would have acted",
             extra={
                 "incident": incident.id,
-                "scope": str(scope),
-                "branch": policy.branch,
+                "scope": str(incident.scope),
+                "branch": incident.branch,
                 "reason": incident.reason,
                 "detail": record.detail,
             },

@@ -99,7 +99,7 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
         incident = await self.store.incident(incident_id)
         if incident is None:
             raise KeyError(incident_id)
-        if not self.runner.decide(incident_id, decision, by=by):
+        if not await self.runner.decide(incident_id, decision, by=by):
             raise ValueError(f"incident `{incident_id}` has ended: {incident.state}")
         return incident
 

@@ -14,8 +14,8 @@ from rollbackd.app.backtest.scoring import Score
 from rollbackd.app.backtest.timeline import (
     Closing,
     Moment,
+    ending,
     moments,
-    outcome_of,
     scopes_of,
     verdict,
 )
@@ -116,26 +116,29 @@ def _decision(decision: Decision) -> RenderableType:
         head.append(f"\n{decision.summary}", style="dim")
     for pin in decision.changed_pins:
         head.append(f"\n{pin.name} ran as {pin.seen}, known good is {pin.known_good}", "magenta")
+    recorded = any(act.before is not None for act in decision.acts)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("step", "lever", "before", "after"):
+    for column in ("step", "lever", "before", "after") if recorded else ("step", "lever", "after"):
         table.add_column(column, overflow="fold")
     for act in decision.acts:
-        table.add_row(*_cells(act))
-    tail = Text(f"{outcome_of(decision)}, until {format_time(decision.until_ms)[11:-1]}", "dim")
-    if decision.cooldown_until_ms is not None:
-        tail.append(f"; then in cooldown until {format_time(decision.cooldown_until_ms)[11:-1]}")
+        step, lever, before, after = _cells(act)
+        table.add_row(step, lever, *([before] if recorded else []), after)
+    tail = Text(ending(decision), style="dim")
     return Group(head, Padding(table, (0, 0, 0, 2)), tail)
 
 
-def _cells(act: Act) -> tuple[Text, ...]:
+def _cells(act: Act) -> tuple[Text, Text, Text, Text]:
     step = Text(_STEPS.get(act.step, act.step))
     lever = Text(f"{act.lever} {act.name}".strip(), style="bold")
-    if act.moved is Moved.REFUSED:
-        return step, lever, Text("refused", style="bold red"), Text(act.note, style="red")
-    if act.moved is Moved.NOTHING_TO_MOVE:
-        return step, lever, Text("stands as wanted already", style="dim"), Text("")
     before = Text("not recorded", style="dim") if act.before is None else Text(pairs(act.before))
-    return step, lever, before, Text(pairs(act.after))
+    match act.moved:
+        case Moved.REFUSED:
+            after = Text(f"refused: {act.note}", style="bold red")
+        case Moved.NOTHING_TO_MOVE:
+            after = Text("stands as wanted already", style="dim")
+        case Moved.WOULD_MOVE:
+            after = Text(pairs(act.after))
+    return step, lever, before, after
 
 
 def _sections(findings: Findings, score: Score | None) -> Iterator[RenderableType]:

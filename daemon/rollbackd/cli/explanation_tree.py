@@ -78,6 +78,8 @@ def _label(node: ExplainedNode) -> Text:
         text.append(f"  {_number(node.elements[0].value)}", style="cyan")
     elif node.kind == "vector" and not node.total:
         text.append("  no elements", style="yellow")
+    elif node.kind == "vector" and not node.here:
+        text.append("  none for this scope", style="yellow")
     return text
 
 

@@ -80,6 +80,13 @@ class Reader:
         for key, value in self.node.value:
             yield str(key.value), Reader(self.document, value, f"{self.path}.{key.value}")
 
+    def key_positions(self) -> dict[str, Position]:
+        """Where each key of a mapping stands; nothing for what is no mapping."""
+        if not isinstance(self.node, yaml.MappingNode):
+            return {}
+        file = self.document.file
+        return {str(key.value): position_of(file, key) for key, _ in self.node.value}
+
     def items(self) -> Iterator["Reader"]:
         """The items of a list."""
         if not isinstance(self.node, yaml.SequenceNode):
@@ -186,6 +193,7 @@ class Fields:
     def __init__(self, reader: Reader, known: tuple[str, ...], required: tuple[str, ...]) -> None:
         self._reader = reader
         self._values: dict[str, Reader] = {}
+        self._keys = reader.key_positions()
         for key, value in reader.entries():
             if key in known:
                 self._values[key] = value
@@ -202,16 +210,19 @@ class Fields:
         """The reader of a key, or None when it is absent."""
         return self._values.get(key)
 
+    def problem(self, key: str, id_: DiagnosticId, message: str, *, fix: str = "") -> None:
+        """Report an error at a key that is there; for one that is not, at the mapping."""
+        where = self._keys.get(key, self._reader.position)
+        self._reader.document.report(where, id_, message, fix=fix)
+
     def read(self, key: str, accessor: Callable[[Reader], T], default: T) -> T:
         """`accessor` applied to the key's value, or the default when it is absent."""
         reader = self._values.get(key)
         return default if reader is None else accessor(reader)
 
     def _report_unknown(self, key: str, known: tuple[str, ...]) -> None:
-        assert isinstance(self._reader.node, yaml.MappingNode)
-        node = next(k for k, _ in self._reader.node.value if str(k.value) == key)
-        self._reader.document.report(
-            position_of(self._reader.document.file, node),
+        self.problem(
+            key,
             "key/unknown",
             f"key `{key}` is not known here; known are {_listed(known)}",
             fix=suggestion(key, known) or f"remove `{key}`",

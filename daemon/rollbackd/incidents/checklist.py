@@ -88,6 +88,7 @@ def advance_hold(
         verdict=verdict,
         first_green_at_ms=first_green,
         not_green_since_ms=not_green_since,
+        red_seen=hold.red_seen or verdict is Verdict.RED,
     )
 
 

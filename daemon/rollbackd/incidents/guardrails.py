@@ -101,6 +101,14 @@ GUARDRAILS: Final[tuple[Guardrail, ...]] = (
     budget_spent,
 )
 
+#: Before a branch of higher priority takes an open incident over.
+GUARDRAILS_OF_A_TAKEOVER: Final[tuple[Guardrail, ...]] = (
+    paused,
+    observe_mode,
+    stale_data,
+    no_known_good,
+)
+
 #: A person who pulls overrides what protects from the machine's own eagerness.
 GUARDRAILS_OF_A_PULL: Final[tuple[Guardrail, ...]] = (no_known_good,)
 

@@ -122,7 +122,7 @@ def restore_next(incident: Incident, now_ms: int) -> Next:
         started_at_ms=now_ms,
         reverts=measure.applied,
     )
-    return replace(incident, pending=intent, acts=number), {
+    return replace(incident, pending=intent, acts=number, reason=Reason.ACT_PLANNED), {
         "op_id": intent.op.op_id,
         "gives_back": str(measure.change.target),
     }

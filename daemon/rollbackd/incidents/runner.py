@@ -57,11 +57,15 @@ class Runner:
         drive = self._drives.get(incident_id)
         return drive is not None and drive.join(trigger, policy)
 
-    def decide(self, incident_id: str, decision: str, *, by: str) -> bool:
-        """Pass a person's word on. False when this process does not drive the incident."""
+    async def decide(self, incident_id: str, decision: str, *, by: str) -> bool:
+        """Pass a person's word on. False when this process does not drive the incident.
+
+        What a person decides is done under a new epoch: the old one may have been fenced off.
+        """
         drive = self._drives.get(incident_id)
         if drive is None or not drive.incident.is_open:
             return False
+        drive.tell(m.Resumed(epoch=await self._around.store.next_epoch(drive.incident.scope)))
         drive.tell(m.Decided(decision=decision, by=by))
         return True
 

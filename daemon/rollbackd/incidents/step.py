@@ -138,7 +138,7 @@ def _prepared(incident: Incident, event: m.Prepared, now_ms: int) -> Next:
         incident_id=incident.id,
     )
     intent = Intent(op=op, kind=event.kind, change=event.change, started_at_ms=now_ms)
-    incident = replace(incident, pending=intent, acts=incident.acts + 1)
+    incident = replace(incident, pending=intent, acts=incident.acts + 1, reason=Reason.ACT_PLANNED)
     if event.kind is LeverKind.TEMPORARY:
         deadline = now_ms + incident.policy.max_freeze_ms
         incident = register(incident, op.op_id, event.change, deadline)
@@ -251,6 +251,9 @@ def _read(incident: Incident, event: m.Read, now_ms: int) -> Next:
         return moves.enter(incident, State.RESTORING, Reason.HOLD_COMPLETE, now_ms), detail
     since = hold.not_green_since_ms
     if since is not None and now_ms - since >= incident.policy.first_green_ms:
+        if not hold.red_seen:
+            # The data went silent: another lever would be an act on ignorance.
+            return moves.ask_for_a_person(incident, Reason.FIRST_GREEN_MISSED), detail
         return moves.enter(incident, State.ESCALATING, Reason.FIRST_GREEN_MISSED, now_ms), detail
     return incident, detail
 

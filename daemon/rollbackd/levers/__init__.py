@@ -12,6 +12,7 @@ from rollbackd.levers.pointer_flip import PointerFlip
 from rollbackd.levers.repin import Repin
 from rollbackd.levers.throttle import Throttle
 from rollbackd.levers.write_block import WriteBlock
+from rollbackd.model.levers import LeverSpec
 from rollbackd.ports import Controls, LeverTable
 
 LEVERS: Final[dict[str, type[ControlLever]]] = {
@@ -23,6 +24,11 @@ LEVERS: Final[dict[str, type[ControlLever]]] = {
     "repin": Repin,
     "throttle": Throttle,
     "write_block": WriteBlock,
+}
+
+#: What the decision tree may say of each lever.
+LEVER_SPECS: Final[dict[str, LeverSpec]] = {
+    name: LeverSpec(kind=lever.kind, params=tuple(lever.defaults)) for name, lever in LEVERS.items()
 }
 
 

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     BUDGET_SPENT = "budget_spent"
 
     # Moving on
+    #: The change is planned and journaled; nothing has moved yet.
+    ACT_PLANNED = "act_planned"
     #: The evidence is stored.
     EVIDENCE_CAPTURED = "evidence_captured"
     #: Writers are frozen, and the fence was read back.
@@ -73,7 +75,7 @@ class Reason(StrEnum):
     RECONCILED = "reconciled"
 
     # Trouble
-    #: No target became green before `first_green`.
+    #: The targets were not green before `first_green`.
     FIRST_GREEN_MISSED = "first_green_missed"
     #: A lever failed for good.
     LEVER_FAILED = "lever_failed"

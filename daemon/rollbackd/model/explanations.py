@@ -1,4 +1,4 @@
-"""Why a rule fires or does not: its expression with what each part gave, and the reason in words."""
+"""Why a rule fires or does not: what each part of it gave, and the reason in words."""
 
 import math
 

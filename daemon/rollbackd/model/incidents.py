@@ -106,6 +106,8 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     first_green_at_ms: int | None = None
     #: Since when it has not been green; the deadline of the first green counts from here.
     not_green_since_ms: int | None = None
+    #: Whether a target was red since the flip; unknown alone never pulls another lever.
+    red_seen: bool = False
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,13 @@ class LeverKind(StrEnum):
     FORWARD = "forward"
 
 
+class LeverSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What the decision tree may say of a lever: where it belongs, and which settings it takes."""
+
+    kind: LeverKind
+    params: tuple[str, ...] = ()
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """The one thing that a lever moves: which lever, for which scope, which name."""
 

@@ -205,6 +205,8 @@ class Compiler:
             raise self._refuse(token, "`or` between matchers is not supported")
         matchers = [Matcher(METRIC_NAME, MatchOp.EQ, name)] if name is not None else []
         for matcher in expr.matchers.matchers:
+            # Its place: the parser keeps the matchers in the order of the text.
+            token = self._advance(lambda t: t.kind is Kind.STRING)
             try:
                 matchers.append(Matcher(matcher.name, _MATCH_OPS[str(matcher.op)], matcher.value))
             except ValueError as error:

@@ -8,6 +8,8 @@ from typing import Any
 import promql_parser
 
 from rollbackd.documents.catalogue import DiagnosticId
+from rollbackd.documents.reader import suggestion
+from rollbackd.promql.calls import FUNCTIONS
 from rollbackd.promql.errors import PromqlError
 from rollbackd.promql.lexer import Kind, Token, check_bounds, tokenize
 
@@ -54,9 +56,9 @@ def _placed(message: str, text: str, tokens: list[Token]) -> PromqlError:
         word = name.group(1)
         for token in tokens:
             if token.kind is Kind.NAME and token.text == word:
-                unknown = "unknown function" in message
-                mistake: DiagnosticId = "promql/function" if unknown else "promql/type"
-                return PromqlError(mistake, message, token.start, token.end)
+                if "unknown function" in message:
+                    return _no_function(token)
+                return PromqlError("promql/type", message, token.start, token.end)
     if number := _SYNTAX.search(message):
         at = text.find(number.group(1))
         if at >= 0:
@@ -73,6 +75,16 @@ def _placed(message: str, text: str, tokens: list[Token]) -> PromqlError:
         )
     id_: DiagnosticId = "promql/syntax" if message == "invalid promql query" else "promql/type"
     return PromqlError(id_, message, 0, len(text.rstrip()))
+
+
+def _no_function(token: Token) -> PromqlError:
+    return PromqlError(
+        "promql/function",
+        f"unknown function `{token.text}`",
+        token.start,
+        token.end,
+        suggestion(token.text, FUNCTIONS),
+    )
 
 
 def _without_modifiers(tokens: list[Token]) -> list[Token]:

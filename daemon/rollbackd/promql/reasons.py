@@ -72,7 +72,7 @@ class Reasons:
             return self.why_empty(empty[0])
         if isinstance(node.operator, HistogramQuantile):
             return f"nothing that `{node.gist}` reads has a numeric label `le`"
-        return f"`{node.gist}` gave nothing"
+        return f"`{node.gist}` lets nothing through"
 
     # Selectors
 
@@ -131,14 +131,16 @@ class Reasons:
                 return "all that the left side of `unless` has is on its right side too"
             return f"the left side of `unless` has none because {self.why_empty(left)}"
         why = [self.why_empty(child) if not self._has(child) else "" for child in (left, right)]
-        if why[0] and why[0] == why[1]:
-            return why[0]
+        if why[0] == why[1]:
+            return why[0] or self._no_match(node, left, right)
+        if why[1] and why[1] in why[0]:
+            why[1] = ""
         sides = [
             f"the {side} side of `{operator.symbol}` has none because {reason}"
             for side, reason in zip(("left", "right"), why, strict=True)
             if reason
         ]
-        return "; ".join(sides) or self._no_match(node, left, right)
+        return "; ".join(sides)
 
     def _filtered(self, node: Node) -> str:
         operand = max(node.children, key=lambda child: len(child.elements))

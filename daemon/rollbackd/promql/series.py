@@ -5,22 +5,28 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 
 from rollbackd.model.labels import Labels
+from rollbackd.promql.entries import Entry
 from rollbackd.promql.values import drop_name, is_stale
+from rollbackd.promql.windows import Window
 
 #: How far back an instant selector looks for a sample.
 LOOKBACK_MS = 300_000
 
 _FOREVER = 1 << 62
+#: Late samples that are remembered one by one: these, and one in so many of all samples.
+_LATE = 8
+_LATE_SHARE = 64
 
 
 class Readers:
     """The rules that read a series; series with the same readers share one object."""
 
-    __slots__ = ("rules", "window_ms")
+    __slots__ = ("entries", "rules", "window_ms")
 
-    def __init__(self, rules: frozenset[int], window_ms: int) -> None:
-        self.rules = rules
-        self.window_ms = window_ms
+    def __init__(self, entries: tuple[Entry, ...]) -> None:
+        self.entries = entries
+        self.rules = frozenset(rule for entry in entries for rule in entry.rules)
+        self.window_ms = max(LOOKBACK_MS, *(entry.window_ms for entry in entries))
 
 
 class Held:
@@ -58,42 +64,15 @@ class Held:
         return points
 
 
-class Window:
-    """The samples of one series in one range; `times` in milliseconds, oldest first."""
-
-    __slots__ = ("bare", "end_ms", "labels", "monotonic", "now_ms", "start_ms", "times", "values")
-
-    def __init__(
-        self,
-        labels: Labels,
-        bare: Labels,
-        times: Sequence[int],
-        values: Sequence[float],
-        *,
-        start_ms: int,
-        end_ms: int,
-        monotonic: bool = False,
-    ) -> None:
-        self.labels = labels
-        #: The labels without the metric name.
-        self.bare = bare
-        self.times = times
-        self.values = values
-        self.start_ms = start_ms
-        self.end_ms = end_ms
-        #: The evaluation time; `end_ms` lies before it by the offset.
-        self.now_ms = end_ms
-        #: Known to have no drop inside, so that counters need no scan for resets.
-        self.monotonic = monotonic
-
-
 class Series:
-    """The samples of one label set in order of time; equal times are all kept."""
+    """The samples of one label set in order of time; equal times are all kept.
+
+    Who keeps a position in it counts from the first sample that ever was, trimmed ones included.
+    """
 
     __slots__ = (
-        "bare", "dropped_at",
-        "edits", "has_stale", "held", "labels", "newest", "push_time", "push_value",
-        "readers", "times", "trim_at", "values",
+        "bare", "cut", "dropped_at", "held", "labels", "late", "newest", "push_time", "push_value",
+        "readers", "rewrites", "stale_at", "times", "trim_at", "values",
     )  # fmt: skip
 
     def __init__(self, labels: Labels, readers: Readers) -> None:
@@ -108,9 +87,14 @@ class Series:
         self.newest = -_FOREVER
         #: Time of the newest sample that is not at or above the one before it.
         self.dropped_at = -_FOREVER
-        self.has_stale = False
-        #: Samples taken away or overwritten; with the length it tells whether anything changed.
-        self.edits = 0
+        #: Time of the newest stale marker.
+        self.stale_at = -_FOREVER
+        #: How many samples were taken away at the front.
+        self.cut = 0
+        #: How often a sample came in elsewhere than at the end, or was overwritten.
+        self.rewrites = 0
+        #: (position, time, value) of the last few of these; cut short when it grows too long.
+        self.late: list[tuple[int, int, float]] = []
         self.trim_at = 64
         self.held: Held | None = None
 
@@ -119,10 +103,27 @@ class Series:
         index = bisect_right(self.times, time_ms)
         self.times.insert(index, time_ms)
         self.values.insert(index, value)
+        self.rewrites += 1
+        if len(self.late) >= _LATE + len(self.times) // _LATE_SHARE:
+            self.late.clear()
+        self.late.append((self.cut + index, time_ms, value))
         # Conservative: windows are scanned for drops until the late region is gone.
         self.dropped_at = self.newest
         if value != value and is_stale(value):  # noqa: PLR0124  # NaN
-            self.has_stale = True
+            self.stale_at = max(self.stale_at, time_ms)
+
+    def overwrite_last(self, value: float) -> None:
+        """Replace the newest sample's value."""
+        self.values[-1] = value
+        self.rewrites += 1
+        self.late.clear()
+
+    def adopt(self, old: "Series") -> None:
+        """Take the samples of a series that is spent."""
+        self.times, self.values = old.times, old.values
+        self.push_time, self.push_value = self.times.append, self.values.append
+        self.newest, self.dropped_at, self.stale_at = old.newest, old.dropped_at, old.stale_at
+        self.cut, self.trim_at, self.held = old.cut, old.trim_at, old.held
 
     def trim(self, before_ms: int) -> None:
         """Forget what no window reaches; keeps the slack under a quarter."""
@@ -130,7 +131,7 @@ class Series:
         if gone:
             del self.times[:gone]
             del self.values[:gone]
-            self.edits += gone
+            self.cut += gone
         self.trim_at = max(64, len(self.times) * 5 // 4)
 
     def at(self, time_ms: int, since_ms: int | None) -> tuple[int, float] | None:
@@ -147,7 +148,7 @@ class Series:
         if found < time_ms - LOOKBACK_MS or (since_ms is not None and found < since_ms):
             return None
         value = self.values[index - 1]
-        if self.has_stale and is_stale(value):
+        if found <= self.stale_at and is_stale(value):
             return None
         return found, value
 
@@ -160,41 +161,27 @@ class Series:
         times = self.times
         low = bisect_left(times, start_ms)
         high = len(times) if end_ms >= self.newest else bisect_right(times, end_ms, low)
-        if self.held is not None:
-            return self._window_with_held(low, high, start_ms, end_ms)
-        if low >= high:
-            return None
-        kept_times: Sequence[int] = times[low:high]
-        kept_values: Sequence[float] = self.values[low:high]
-        if self.has_stale:
-            pairs = [
-                (t, v) for t, v in zip(kept_times, kept_values, strict=True) if not is_stale(v)
-            ]
-            if not pairs:
+        if self.held is None:
+            if low >= high:
                 return None
-            kept_times = [t for t, _ in pairs]
-            kept_values = [v for _, v in pairs]
-        return Window(
-            self.labels, self.bare, kept_times, kept_values, start_ms=start_ms, end_ms=end_ms,
-            monotonic=self.dropped_at < kept_times[0],
-        )  # fmt: skip
+            if self.stale_at < times[low]:
+                return Window(
+                    self.labels, self.bare, times, self.values, low=low, high=high,
+                    start_ms=start_ms, end_ms=end_ms, monotonic=self.dropped_at < times[low],
+                )  # fmt: skip
+        return self._sorted_out(low, high, start_ms, end_ms)
 
-    def _window_with_held(self, low: int, high: int, start: int, end: int) -> Window | None:
-        assert self.held is not None
-        pairs = [
-            (t, v)
-            for t, v in zip(self.times[low:high], self.values[low:high], strict=True)
-            if not is_stale(v)
-        ]
-        for point in self.held.within(start, end):
-            insort(pairs, point)
+    def _sorted_out(self, low: int, high: int, start: int, end: int) -> Window | None:
+        """The window without stale markers, and with what holds."""
+        samples = zip(self.times[low:high], self.values[low:high], strict=True)
+        pairs = [(t, v) for t, v in samples if not is_stale(v)]
+        if self.held is not None:
+            for point in self.held.within(start, end):
+                insort(pairs, point)
         if not pairs:
             return None
+        times, values = [t for t, _ in pairs], [v for _, v in pairs]
         return Window(
-            self.labels,
-            self.bare,
-            [t for t, _ in pairs],
-            [v for _, v in pairs],
-            start_ms=start,
-            end_ms=end,
-        )
+            self.labels, self.bare, times, values, low=0, high=len(pairs), start_ms=start,
+            end_ms=end, monotonic=self.held is None and self.dropped_at < times[0],
+        )  # fmt: skip

@@ -1,14 +1,14 @@
 """The series that somebody reads: admission, late samples, bounds, retention and expiry."""
 
-from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from rollbackd.model.events import Sample
 from rollbackd.model.labels import METRIC_NAME, Labels
+from rollbackd.promql.entries import Entry
 from rollbackd.promql.matchers import Selector
-from rollbackd.promql.series import LOOKBACK_MS, Held, Readers, Series
+from rollbackd.promql.series import Held, Readers, Series
 from rollbackd.promql.values import STALE, is_stale
 
 _UNREAD_MEMORY = 50_000
@@ -37,18 +37,6 @@ class IngestResult:
     newest_ms: int | None
 
 
-@dataclass(slots=True)
-class _Entry:
-    """A selector that is read, by whom, how far back, and the series it matches, sorted."""
-
-    selector: Selector
-    rules: set[int] = field(default_factory=set)
-    window_ms: int = 0
-    members: list[Series] = field(default_factory=list)
-    #: Since when it has matched nothing, as far as anybody has looked; None while it does.
-    silent_since_ms: int | None = None
-
-
 class Store:
     """Series by label set, with every selector's members kept up to date.
 
@@ -62,18 +50,25 @@ class Store:
         self.ahead_ms = ahead_ms
         self.max_series = max_series
         self.retain_ms = retain_ms
-        #: Readers whose series changed since the last evaluation.
-        self.dirty: set[Readers] = set()
         self.newest_ms: int | None = None
         self._series: dict[Labels, Series] = {}
-        self._entries: dict[Selector, _Entry] = {}
-        self._by_name: dict[str, list[_Entry]] = {}
-        self._nameless: list[_Entry] = []
-        self._readers: dict[tuple[frozenset[int], int], Readers] = {}
+        self._entries: dict[Selector, Entry] = {}
+        self._by_name: dict[str, list[Entry]] = {}
+        self._nameless: list[Entry] = []
+        self._readers: dict[tuple[Entry, ...], Readers] = {}
+        self._dirty: set[Readers] = set()
+        self._arrived: set[Series] = set()
         self._unread: set[Labels] = set()
 
     def __len__(self) -> int:
         return len(self._series)
+
+    @property
+    def dirty(self) -> set[Readers]:
+        """Readers whose series changed since it was cleared."""
+        if self._arrived:
+            self._settle()
+        return self._dirty
 
     @property
     def longest_window_ms(self) -> int:
@@ -89,12 +84,18 @@ class Store:
         """Keep what this selector matches for `window_ms`; `rule` becomes dirty when it changes."""
         entry = self._entries.get(selector)
         if entry is None:
-            entry = self._entries[selector] = _Entry(selector)
+            entry = self._entries[selector] = Entry(selector)
             name = selector.name
             (self._by_name.setdefault(name, []) if name else self._nameless).append(entry)
         entry.window_ms = max(entry.window_ms, window_ms, self.retain_ms)
         if rule is not None:
             entry.rules.add(rule)
+
+    def entry(self, selector: Selector) -> Entry | None:
+        """A registered selector, all changes noted; None when it is not registered."""
+        if self._arrived:
+            self._settle()
+        return self._entries.get(selector)
 
     def members(self, selector: Selector) -> Sequence[Series]:
         """What a selector matches, sorted by labels; found by a scan if it is not registered."""
@@ -118,7 +119,7 @@ class Store:
         refused: dict[Refusal, int] = {}
         accepted = 0
         known = self._series.get
-        dirty = self.dirty.add
+        arrived = self._arrived.add
         too_early = now_ms + self.ahead_ms
         newest_kept = -_FOREVER if self.newest_ms is None else self.newest_ms
         for labels, value, time_ms in samples:
@@ -138,7 +139,7 @@ class Store:
                 if values and not value >= values[-1]:
                     series.dropped_at = time_ms
                     if value != value and is_stale(value):  # noqa: PLR0124  # NaN
-                        series.has_stale = True
+                        series.stale_at = time_ms
                 series.push_time(time_ms)
                 series.push_value(value)
                 series.newest = time_ms
@@ -151,7 +152,7 @@ class Store:
                 refused[Refusal.TOO_LATE] = refused.get(Refusal.TOO_LATE, 0) + 1
                 continue
             accepted += 1
-            dirty(series.readers)
+            arrived(series)
         self.newest_ms = newest_kept if newest_kept > -_FOREVER else None
         return IngestResult(accepted, refused, self.newest_ms)
 
@@ -168,16 +169,16 @@ class Store:
             return False
         before = series.at(time_ms, None)
         if series.times and series.newest == time_ms:
-            series.values[-1] = value
-            series.edits += 1
+            series.overwrite_last(value)
         else:
             series.push_time(time_ms)
             series.push_value(value)
         series.dropped_at = series.newest = time_ms
         if value != value and is_stale(value):  # noqa: PLR0124  # NaN
-            series.has_stale = True
+            series.stale_at = time_ms
+        self._note(series)
         if before is None or before[1] != value:
-            self.dirty.add(series.readers)
+            self._dirty.add(series.readers)
         if len(series.values) >= series.trim_at:
             self._trim(series, time_ms)
         return True
@@ -195,7 +196,7 @@ class Store:
             return None
         if series.held is None:
             series.held = Held(is_data=is_data)
-        self.dirty.add(series.readers)
+        self._arrived.add(series)
         return series.held
 
     def expire(self, now_ms: int) -> int:
@@ -207,7 +208,7 @@ class Store:
         for entry in self._entries.values():
             if dropped and any(id(s) in dropped for s in entry.members):
                 newest = max(s.newest for s in entry.members)
-                entry.members = [s for s in entry.members if id(s) not in dropped]
+                entry.dismiss([s for s in entry.members if id(s) not in dropped])
                 if not entry.members and newest > -_FOREVER:
                     entry.silent_since_ms = newest
             if not entry.members and entry.silent_since_ms is None:
@@ -220,12 +221,8 @@ class Store:
             mine = self._admit(labels)
             if isinstance(mine, Refusal):
                 continue
-            mine.times, mine.values = series.times, series.values
-            mine.push_time, mine.push_value = mine.times.append, mine.values.append
-            mine.newest, mine.dropped_at = series.newest, series.dropped_at
-            mine.has_stale, mine.trim_at = series.has_stale, series.trim_at
-            mine.held, mine.edits = series.held, series.edits
-            self.dirty.add(mine.readers)
+            mine.adopt(series)
+            self._arrived.add(mine)
         for selector, entry in self._entries.items():
             if not entry.members:
                 entry.silent_since_ms = old.silent_since(selector)
@@ -260,15 +257,29 @@ class Store:
             return Refusal.SERIES_LIMIT
         series = self._series[labels] = Series(labels, self._readers_of(entries))
         for entry in entries:
-            insort(entry.members, series, key=_by_labels)
-            entry.silent_since_ms = None
+            entry.admit(series)
         return series
 
-    def _readers_of(self, entries: list[_Entry]) -> Readers:
-        rules = frozenset(rule for entry in entries for rule in entry.rules)
-        window_ms = max(LOOKBACK_MS, *(entry.window_ms for entry in entries))
-        key = (rules, window_ms)
-        return self._readers.setdefault(key, Readers(rules, window_ms))
+    def _readers_of(self, entries: list[Entry]) -> Readers:
+        key = tuple(entries)
+        known = self._readers.get(key)
+        if known is None:
+            known = self._readers[key] = Readers(key)
+        return known
+
+    def _settle(self) -> None:
+        """Tell the readers of every series that samples came for."""
+        self._dirty.update(series.readers for series in self._arrived)
+        for series in self._arrived:
+            for entry in series.readers.entries:
+                entry.note(series)
+        self._arrived.clear()
+        for entry in self._entries.values():
+            entry.forget()
+
+    def _note(self, series: Series) -> None:
+        for entry in series.readers.entries:
+            entry.note(series)
 
 
 def _by_labels(series: Series) -> Labels:

@@ -1,6 +1,6 @@
 """`decision-tree.yaml` -> DecisionTree, with every problem at its position."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from rollbackd.documents.diagnostics import Diagnostic, Position
 from rollbackd.documents.reader import Document, Fields, Reader
 from rollbackd.documents.yaml import compose
+from rollbackd.model.levers import LeverKind, LeverSpec
 from rollbackd.model.policy import BranchPolicy, Budget, DecisionTree, ExitTarget, LeverCall
 from rollbackd.rulefmt.source_text import SourceText, locate
 
@@ -38,9 +39,9 @@ ExpressionCheck = Callable[[SourceText], list[Diagnostic]]
 
 
 def read_decision_tree(
-    text: str, *, file: str, levers: Collection[str], check_expression: ExpressionCheck
+    text: str, *, file: str, levers: Mapping[str, LeverSpec], check_expression: ExpressionCheck
 ) -> DecisionTree:
-    """Read and check a tree; `levers` are the names that the daemon has.
+    """Read and check a tree; `levers` are those that the daemon has, by name.
 
     `check_expression` is asked about each exit target. Raises DocumentError with every problem.
     """
@@ -57,11 +58,14 @@ def read_decision_tree(
 
 class _TreeReader:
     def __init__(
-        self, document: Document, levers: Collection[str], check_expression: ExpressionCheck
+        self,
+        document: Document,
+        levers: Mapping[str, LeverSpec],
+        check_expression: ExpressionCheck,
     ) -> None:
         self._document = document
         self._check_expression = check_expression
-        self._levers = sorted(levers)
+        self._levers = levers
 
     def read(self, root: Reader) -> DecisionTree:
         f = root.fields(
@@ -112,11 +116,11 @@ class _TreeReader:
         f = reader.fields(_BRANCH, required=("targets",))
         policy = msgspec.structs.replace(
             self._common(f, base),
-            freeze=self._optional_call(f, "freeze"),
+            freeze=self._optional_call(f, "freeze", LeverKind.TEMPORARY),
             throttle_first=f.read("throttle_first", Reader.boolean, default=False),
-            levers=self._calls(f, "levers"),
-            rotate=self._optional_call(f, "rotate"),
-            throttle=self._calls(f, "throttle"),
+            levers=self._calls(f, "levers", LeverKind.POINTER),
+            rotate=self._optional_call(f, "rotate", LeverKind.FORWARD),
+            throttle=self._calls(f, "throttle", LeverKind.TEMPORARY),
             exit_targets=self._chosen(f.get("targets"), targets),
             needs_known_good=f.read("needs_known_good", Reader.boolean, default=True),
         )
@@ -130,23 +134,25 @@ class _TreeReader:
             reader.problem("tree/no-lever", f"branch `{policy.branch}` pulls no lever")
         return policy
 
-    def _calls(self, f: Fields, key: str) -> list[LeverCall]:
+    def _calls(self, f: Fields, key: str, kind: LeverKind) -> list[LeverCall]:
         reader = f.get(key)
-        return [] if reader is None else [self._call(item) for item in reader.items()]
+        return [] if reader is None else [self._call(item, kind) for item in reader.items()]
 
-    def _optional_call(self, f: Fields, key: str) -> LeverCall | None:
+    def _optional_call(self, f: Fields, key: str, kind: LeverKind) -> LeverCall | None:
         reader = f.get(key)
-        return None if reader is None else self._call(reader)
+        return None if reader is None else self._call(reader, kind)
 
-    def _call(self, reader: Reader) -> LeverCall:
+    def _call(self, reader: Reader, kind: LeverKind) -> LeverCall:
+        """A lever where it belongs: a freeze has to be one that can be given back, and so on."""
         f = reader.fields(("lever", "name", "params", "reverts"), required=("lever",))
+        fitting = sorted(name for name, spec in self._levers.items() if spec.kind is kind)
+        lever = f.read("lever", lambda r: r.choice(fitting), "")
         params = f.get("params")
         plain = params.plain() if params is not None else {}
-        if params is not None and not isinstance(plain, dict):
-            params.problem("value/type", "expected a mapping of the lever's settings")
-            plain = {}
+        if params is not None and lever:
+            params.fields(self._levers[lever].params)
         return LeverCall(
-            lever=f.read("lever", lambda r: r.choice(self._levers), ""),
+            lever=lever,
             name=f.read("name", Reader.string, ""),
             params=plain if isinstance(plain, dict) else {},
             reverts=f.read("reverts", Reader.string_list, []),

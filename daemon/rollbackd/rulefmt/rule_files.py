@@ -17,6 +17,7 @@ from rollbackd.rulefmt.source_text import SourceText, locate
 _METRIC_NAME: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*", re.ASCII)
 _LABEL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
+_NAMES: Final = "use letters, digits and `_`, no digit in front"
 _GROUP_KEYS: Final = ("name", "interval", "limit", "query_offset", "labels", "rules")
 _RULE_KEYS: Final = (
     "alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations",
@@ -126,11 +127,9 @@ def _group(document: Document, comments: Comments, reader: Reader) -> RuleGroup:
     if not name and "name" in fields:
         reader.problem("rule/group-name", "a group needs a name")
     for key in ("query_offset", "labels"):
-        unsupported = fields.get(key)
-        if unsupported is not None:
-            unsupported.problem(
-                "rule/unsupported", f"`{key}` of a group is not supported", fix=f"remove `{key}`"
-            )
+        if key in fields:
+            message = f"`{key}` of a group is not supported"
+            fields.problem(key, "rule/unsupported", message, fix=f"remove `{key}`")
     rules = fields.read("rules", lambda r: _rules(document, comments, r), _NO_RULES)
     return RuleGroup(
         name=name,
@@ -154,10 +153,9 @@ def _rule(document: Document, comments: Comments, reader: Reader) -> Rule:
         _check_name(kind, name, name_reader)
     if kind is RuleKind.RECORD:
         for key in _ALERT_ONLY:
-            misplaced = fields.get(key)
-            if misplaced is not None:
-                misplaced.problem(
-                    "rule/record", f"`{key}` has no meaning in a recording rule",
+            if key in fields:
+                fields.problem(
+                    key, "rule/record", f"`{key}` has no meaning in a recording rule",
                     fix=f"remove `{key}`, or write `alert:` instead of `record:`",
                 )  # fmt: skip
     expr = fields.get("expr")
@@ -196,9 +194,10 @@ def _check_name(kind: RuleKind, name: str, reader: Reader) -> None:
 
 def _labels(document: Document, reader: Reader) -> dict[str, SourceText]:
     found: dict[str, SourceText] = {}
+    keys = reader.key_positions()
     for name, value in reader.entries():
         if not _LABEL_NAME.fullmatch(name) or name == "__name__":
-            value.problem("rule/label", f"`{name}` is not a label name")
+            document.report(keys[name], "rule/label", f"`{name}` is not a label name", fix=_NAMES)
         value.text_of_scalar()
         found[name] = locate(document, value.node)
     return found
@@ -206,9 +205,11 @@ def _labels(document: Document, reader: Reader) -> dict[str, SourceText]:
 
 def _annotations(document: Document, reader: Reader) -> dict[str, SourceText]:
     found: dict[str, SourceText] = {}
+    keys = reader.key_positions()
     for name, value in reader.entries():
         if not _LABEL_NAME.fullmatch(name):
-            value.problem("rule/annotation", f"`{name}` is not an annotation name")
+            message = f"`{name}` is not an annotation name"
+            document.report(keys[name], "rule/annotation", message, fix=_NAMES)
         value.text_of_scalar()
         found[name] = locate(document, value.node)
     return found

@@ -1,6 +1,6 @@
 """What no key of a config can say alone: its parts against each other, and against the disk."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -9,28 +9,40 @@ from rollbackd.documents.reader import Document
 from rollbackd.settings.values import Backend, Settings
 
 
-def check_consistency(document: Document, settings: Settings) -> None:
-    """Note everything that is wrong between the keys."""
-    top = Position(document.file, 1, 1)
+def check_consistency(document: Document, settings: Settings, keys: Mapping[str, Position]) -> None:
+    """Note everything that is wrong between the keys; `keys` is where the top-level ones stand."""
+
+    def at(key: str) -> Position:
+        return keys.get(key, Position(document.file, 1, 1))
+
     if Backend.REDIS in {settings.store, settings.controls} and settings.redis is None:
-        document.report(top, "config/no-redis", "`redis:` is missing, but store or controls use it")
+        user = "store" if settings.store is Backend.REDIS else "controls"
+        document.report(
+            at(user),
+            "config/no-redis",
+            f"`{user}` is to be in Redis, and `redis` is missing",
+            fix="add `redis: {url: redis://<host>:6379}`",
+        )
     if settings.clock.speed <= 0:
-        document.report(top, "config/clock", "`clock.speed` must be above 0")
+        document.report(at("clock"), "config/clock", "`clock.speed` must be above 0")
     if settings.http.client_certificates and not (
         settings.http.tls and settings.http.tls.client_ca_file
     ):
-        document.report(top, "config/mtls", "`client_certificates` need `http.tls.client_ca_file`")
+        document.report(
+            at("http"), "config/mtls", "`client_certificates` need `http.tls.client_ca_file`"
+        )
     if not _is_loopback(settings.http.host) and not (
         settings.http.authenticated or settings.http.allow_unauthenticated
     ):
         document.report(
-            top,
+            at("http"),
             "config/open-listener",
             f"`http.host: {settings.http.host}` is not loopback, and nobody has to authenticate",
             fix="add `http.tokens` or `http.client_certificates`, or say "
             "`allow_unauthenticated: true`",
         )
-    _check_paths(document, top, (*settings.rules, settings.decision_tree))
+    _check_paths(document, at("rules"), settings.rules)
+    _check_paths(document, at("decision_tree"), [settings.decision_tree])
 
 
 def _check_paths(document: Document, where: Position, paths: Iterable[Path]) -> None:

@@ -61,9 +61,11 @@ def survey_settings(path: Path) -> tuple[Settings, list[Diagnostic]]:
     document = Document(str(path), text)
     root = compose(text, file=str(path))
     settings = default_settings(path)
+    keys: dict[str, Position] = {}
     if root is not None:
-        settings = _settings(Reader(document, root), path)
-    check_consistency(document, settings)
+        reader = Reader(document, root)
+        settings, keys = _settings(reader, path), reader.key_positions()
+    check_consistency(document, settings, keys)
     return settings, document.diagnostics
 
 
@@ -256,7 +258,8 @@ def _kafka(reader: Reader, folder: Path) -> KafkaSettings:
         stall_ms=f.read("stall", _positive, 30_000),
     )
     if settings.security_protocol == "SASL_PLAINTEXT" and not settings.insecure:
-        reader.problem(
+        f.problem(
+            "security_protocol",
             "config/kafka-plaintext",
             "`SASL_PLAINTEXT` sends the password in the clear",
             fix="use `SASL_SSL`, or say `insecure: true`",

@@ -121,7 +121,10 @@ class _Partition:
             if record.offset >= self._end or record.value is None:
                 continue
             try:
-                entries.append(self._stamper.entry(record.value, recorded_ms=record.timestamp))
+                entry = self._stamper.entry(record.value, recorded_ms=record.timestamp)
             except Rejected as rejected:
                 self._faults.add(f"{self.name}@{record.offset}", str(rejected))
+                continue
+            if entry is not None:
+                entries.append(entry)
         return entries

@@ -76,10 +76,10 @@ class Stamper:
         self._now_ms = now_ms
         self._latest_ms: int | None = None
 
-    def entry(self, value: bytes, *, recorded_ms: int | None = None) -> Entry:
+    def entry(self, value: bytes, *, recorded_ms: int | None = None) -> Entry | None:
         """Decode; what carries no time gets `recorded_ms`, or that of the entry before.
 
-        Raises Rejected.
+        None for what says nothing, e.g. an event without values. Raises Rejected.
         """
         batch = decode_record(value, now_ms=self._now_ms)
         time_ms = _time_of(batch)
@@ -93,10 +93,8 @@ class Stamper:
         if time_ms is not None and time_ms > self._now_ms + MAX_FUTURE_MS:
             raise Rejected("the alert is more than 5 minutes in the future")
         if time_ms is None:
-            time_ms = recorded_ms
-        arrival_ms = max((t for t in (time_ms, self._latest_ms) if t is not None), default=None)
-        if arrival_ms is None:
-            raise Rejected("this says neither what happened nor when")
+            return None
+        arrival_ms = time_ms if self._latest_ms is None else max(time_ms, self._latest_ms)
         self._latest_ms = arrival_ms
         return Entry(arrival_ms, batch)
 
@@ -129,9 +127,12 @@ class FileRecording:
         try:
             for number, line in self._lines:
                 try:
-                    entries.append(self._stamper.entry(line))
+                    entry = self._stamper.entry(line)
                 except Rejected as rejected:
                     self._faults.add(f"{self.name}:{number}", str(rejected))
+                    continue
+                if entry is not None:
+                    entries.append(entry)
                 if len(entries) >= _CHUNK:
                     break
         except OSError as error:

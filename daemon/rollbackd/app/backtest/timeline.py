@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rollbackd.app.backtest.findings import Decision, Findings, Ignored, Transition
 from rollbackd.app.backtest.labels import Label
+from rollbackd.app.backtest.times import format_time
 from rollbackd.model.incidents import State
 from rollbackd.model.triggers import RuleState
 
@@ -69,13 +70,18 @@ def spans(transitions: Iterable[Transition], scope: str) -> list[Span]:
     return found
 
 
-def outcome_of(decision: Decision) -> str:
+def ending(decision: Decision) -> str:
     """How a decision that acts would have gone on, as far as can be told."""
     if decision.outcome is None:
         return "still open when the recording ends"
+    until = format_time(decision.until_ms)
     if decision.outcome is State.CLOSED:
-        return "counts as open for the hold of its branch"
-    return "would have asked for a person"
+        told = f"counts as open for the hold of its branch, until {until}"
+    else:
+        told = f"would have asked for a person; counts as open until {until}"
+    if decision.cooldown_until_ms is not None:
+        told += f"; then in cooldown until {format_time(decision.cooldown_until_ms)}"
+    return told
 
 
 def verdict(findings: Findings) -> str:
