@@ -53,6 +53,29 @@ def told_in_time(run: Run, said: str, *command: str) -> str:
     return page
 
 
+def test_a_running_daemon_says_why_a_rule_fires(run: Run, url: str, tmp_path: Path) -> None:
+    """Before the sample floor, and then with the incident that answers for it."""
+    ask = ("explain", "QualityDrift", "--scope", "rag/eu", "--url", url)
+    recording = tmp_path / "events.ndjson"
+    answer = {"event": "answer.served", "service": "rag", "region": "eu", "arm": "canary"}
+    drifted = {**answer, "ts": "2026-01-01T00:00:01Z", "values": {"delta_s": 0.9}}
+    baseline = {**KNOWN_GOOD, "baseline": {"delta_s": {"p95": 0.4}}}
+    recording.write_bytes(b"\n".join(map(orjson.dumps, [baseline, *[drifted] * 150])))
+    assert run("replay", str(recording), "--speed", "10000", "--url", url).exit_code == 0
+    assert "is 150" in told_in_time(run, "`>= 200` filtered it", *ask)
+    recording.write_bytes(b"\n".join(map(orjson.dumps, [drifted] * 150)))
+    assert run("replay", str(recording), "--url", url).exit_code == 0
+    page = told_in_time(run, "answers for it", *ask)
+    assert "QualityDrift  quality-regression  rag/eu  firing" in page
+    assert "300 samples" in page
+    past = run(*ask, "--at", "2026-01-01T00:00:00Z").output
+    assert "note: this is what the windows in memory give for that time" in past
+    future = run(*ask, "--at", "2099-01-01T00:00:00Z")
+    assert future.exit_code == 1
+    assert "lies in the future" in future.output
+    assert "did you mean `QualityDrift`?" in run("explain", "qualitydrft", "--url", url).output
+
+
 def test_a_person_rolls_back_and_restores_from_the_command_line(
     run: Run, url: str, tmp_path: Path
 ) -> None:

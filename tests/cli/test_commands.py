@@ -9,7 +9,7 @@ from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.samples import OPENED_MS, as_answer, detail, incident
 
 COMMANDS = (
-    "check", "controls", "decide", "demo", "incidents", "pause", "pull", "replay", "resume",
+    "check", "controls", "decide", "demo", "explain", "incidents", "pause", "pull", "replay", "resume",
     "run", "status", "test", "version",
 )  # fmt: skip
 

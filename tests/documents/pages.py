@@ -71,6 +71,8 @@ def play(page: Page) -> str:
             program, *arguments = command.split()
             if program == "rollbackd":
                 result = CliRunner().invoke(app, arguments)
+                if result.exception and not isinstance(result.exception, SystemExit):
+                    raise result.exception
                 lines.append(result.stderr)
             else:
                 done = subprocess.run(["bash", "-c", command], check=True, capture_output=True)

@@ -19,11 +19,11 @@ PAGES = pages()
 def literals() -> Iterator[tuple[str, Path]]:
     """Every text in the source, but for the catalogue, that looks like an id."""
     for path in SOURCE.rglob("*.py"):
-        if path.name != "catalogue.py":
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    if re.fullmatch(rf"(?:{FAMILIES})/[a-z-]+", node.value):
-                        yield node.value, path
+        nodes = ast.walk(ast.parse(path.read_text())) if path.name != "catalogue.py" else ()
+        for node in nodes:
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and re.fullmatch(rf"(?:{FAMILIES})/[a-z-]+", text):
+                yield text, path
 
 
 def test_the_type_and_the_catalogue_name_the_same_ids() -> None:
@@ -33,7 +33,7 @@ def test_the_type_and_the_catalogue_name_the_same_ids() -> None:
 
 def test_the_source_emits_what_the_catalogue_names_and_nothing_else() -> None:
     """No id is made up, none is left over."""
-    emitted = {id_ for id_, _ in literals()}
+    emitted = {id_ for id_, _ in literals()} - {"file/disable"}  # a comment, as pint writes it
     assert emitted == set(SUMMARIES)
 
 

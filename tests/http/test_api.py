@@ -251,6 +251,8 @@ async def test_head_is_answered_wherever_get_is(server: HttpServer, client: Clie
         path = endpoint.path.format(service="rag", region="eu", id="inc-1")
         if path == "/api/v1/query":
             path += "?expr=up"
+        if path == "/api/v1/explain":
+            path += "?rule=A"
         async with client.head(path) as response:
             assert response.status == 200, path
             assert await response.read() == b""

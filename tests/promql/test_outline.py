@@ -6,7 +6,10 @@ from rollbackd.promql.errors import PromqlError
 from rollbackd.promql.outline import Form, Sides, outline
 from tests.promql.corpus import expressions
 
-TEXT = 'sum by (a) (rate(x{b="c"}[5m])) / on (z) group_left (q) avg_over_time((y > 1)[5m:30s] offset 1m)'
+TEXT = (
+    'sum by (a) (rate(x{b="c"}[5m])) '
+    "/ on (z) group_left (q) avg_over_time((y > 1)[5m:30s] offset 1m)"
+)
 
 
 def test_parts_stand_where_the_text_has_them() -> None:

@@ -31,8 +31,8 @@ REFUSED = [
     ("1 + limitk(2, x)", "limitk", "promql/unsupported", "not supported"),
     ('y + a{b="x" or c="y"}', "a{", "promql/unsupported", "`or` between matchers"),
     ("z + max_over_time(y[5m:1ms])", "(y", "promql/unsupported", "steps"),
-    ('y + a{b=~"(a+)+"}', "a{", "promql/regex", "repeats a repeat"),
-    ('y + a{b=~"x++"}', "a{", "promql/regex", "not supported"),
+    ('y + a{b=~"(a+)+"}', '"(a+)+"', "promql/regex", "repeats a repeat"),
+    ('y + a{b=~"x++"}', '"x++"', "promql/regex", "not supported"),
     ('label_replace(a, "d-", "", "", "")', "label_replace", "promql/argument", "not a label name"),
     ('1 + label_replace(a, "d", "", "s", "(")', "label_replace", "promql/argument", "pattern"),
 ]  # fmt: skip

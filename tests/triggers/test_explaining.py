@@ -50,10 +50,11 @@ def test_a_sample_floor_is_the_reason() -> None:
     engine.evaluate(T0 + 30 * SECOND)
     found = explained(engine, "QualityDrift", T0 + 30 * SECOND, service="rag", region="eu")
     assert found.state is RuleState.INACTIVE
-    assert found.because == [
+    (because,) = found.because
+    assert because == (
         "no elements: the right side of `and` has none because `>= 200` filtered it:"
         ' `count_over_time(delta_s{arm="canary"}[5m])` is 131'
-    ]
+    )
     assert found.scope == "rag/eu"
     assert found.notes == []
 
@@ -148,10 +149,11 @@ def test_a_rule_that_is_kept_firing_says_so() -> None:
     feed(engine, "x", 0, T0 + SECOND)
     engine.evaluate(T0 + SECOND)
     found = explained(engine, "A", T0 + 5 * SECOND)
-    assert found.because == [
+    (because,) = found.because
+    assert because == (
         "does not hold since 2023-11-14 22:13:31Z, and fires until 2023-11-14 22:14:31Z"
         " by `keep_firing_for`"
-    ]
+    )
     assert found.instances[0].held_ms == SECOND
 
 

@@ -39,7 +39,7 @@ FLOOR = "lint/no-sample-floor at"
     [
         ("quantile_over_time(0.95, x[5m]) > 2", "quantile_over_time"),
         ("2 < avg_over_time(x[5m])", "avg_over_time"),
-        ("quantile_over_time(0.95, x[5m]) - ignoring(arm) baseline:x:p95 > 0.15", "quantile_over_time"),
+        ("quantile_over_time(0.9, x[5m]) - ignoring(a) baseline:x:p9 > 0.15", "quantile_over_time"),
         ("histogram_quantile(0.99, sum by (le) (rate(x_bucket[5m]))) > 2", "histogram_quantile"),
         ("rate(e_total[5m]) / rate(r_total[5m]) > 0.01", "/"),
         ("sum(increase(e[5m])) / on () sum(increase(r[5m])) >= 0.01", "/"),
@@ -98,7 +98,7 @@ def test_the_fix_names_the_count_to_ask_for() -> None:
         text = "groups:\n  - name: g\n    rules:\n" + alert(expr)
         return lint_rules([read_rule_file(text, file="f")], LintOptions())[0].fix
 
-    assert "`and count_over_time(x{a=\"b\"}[5m]) >= 200`" in fix('avg_over_time(x{a="b"}[5m]) > 2')
+    assert '`and count_over_time(x{a="b"}[5m]) >= 200`' in fix('avg_over_time(x{a="b"}[5m]) > 2')
     assert "`and increase(r[5m]) >= 200`" in fix("rate(e[5m]) / rate(r[5m]) > 0.1")
     quantile = "histogram_quantile(0.9, rate(h_bucket[5m])) > 2"
     assert "`and increase(h_count[5m]) >= 200`" in fix(quantile)
@@ -178,7 +178,7 @@ SCOPE = "lint/no-scope at"
         ("x * on () group_right sum(y) > 1", "sum"),
         ("vector(1)", "vector"),
         ("absent(x)", "absent"),
-        ("time() > 5", "time"),
+        ("time() > bool 5", ">"),
         ("sum(x) > 1 and on () y", "sum"),
         ("sum(x) or vector(1)", "sum"),
         ("histogram_quantile(0.9, sum by (le) (x)) > 1", "sum"),
@@ -219,8 +219,7 @@ def test_a_result_that_cannot_name_a_scope(expr: str, caret: str) -> None:
 )
 def test_a_result_that_may_name_a_scope(expr: str) -> None:
     """In doubt nothing is said."""
-    quiet = LintOptions(disabled=frozenset({"lint/goes-silent"}))
-    assert found(alert(expr, BRANCH), options=quiet) == []
+    assert [w for w in found(alert(expr, BRANCH)) if w.startswith(SCOPE)] == []
 
 
 def test_the_label_may_come_from_the_rule_or_have_another_name() -> None:

@@ -9,12 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from rollbackd.cli.diagnostics import (
-    as_github,
-    as_json,
-    in_order,
-    print_diagnostics,
-)
+from rollbackd.cli.diagnostics import as_github, as_json, in_order, print_diagnostics
 from rollbackd.cli.failures import FAILED
 from rollbackd.cli.inspection import Inspection, inspect_all, inspect_shipped
 from rollbackd.cli.phrases import counted
@@ -69,9 +64,13 @@ def check(
             write = as_github if output is Format.GITHUB else Diagnostic.headline
             _print_lines(write(d) for d in in_order(_problems(inspections)))
         case Format.TEXT:
-            _print_text(inspections)
-    if not all(i.good and not (strict and i.diagnostics) for i in inspections):
+            _print_text(inspections, strict=strict)
+    if not all(_passes(inspection, strict=strict) for inspection in inspections):
         raise typer.Exit(FAILED)
+
+
+def _passes(inspection: Inspection, *, strict: bool) -> bool:
+    return inspection.good and not (strict and inspection.diagnostics)
 
 
 def _print_json(inspections: list[Inspection]) -> None:
@@ -96,12 +95,13 @@ def _print_lines(lines: Iterable[str]) -> None:
         console.print(line)
 
 
-def _print_text(inspections: list[Inspection]) -> None:
+def _print_text(inspections: list[Inspection], *, strict: bool) -> None:
     console = Console(soft_wrap=True, highlight=False)
     problems = _problems(inspections)
     print_diagnostics(Console(stderr=True), problems)
     for inspection in inspections:
-        mark, style = ("ok", "green") if inspection.good else ("FAILED", "bold red")
+        passes = _passes(inspection, strict=strict)
+        mark, style = ("ok", "green") if passes else ("FAILED", "bold red")
         kind = f" ({inspection.shape})" if inspection.shape else ""
         console.print(Text.assemble((f"{mark:<6} ", style), f"{inspection.path}{kind}"))
     errors = len(errors_in(problems))

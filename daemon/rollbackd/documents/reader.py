@@ -15,6 +15,9 @@ from rollbackd.documents.yaml import plain_value, position_of, scalar_value, sou
 
 T = TypeVar("T")
 
+#: Words that are less alike than this are no slip of the finger.
+_LIKENESS = 0.65
+
 
 @dataclass(slots=True)
 class Document:
@@ -235,5 +238,5 @@ def _listed(words: Iterable[str]) -> str:
 
 def suggestion(word: str, allowed: Iterable[str]) -> str:
     """The way out for a word that resembles an allowed one; else empty."""
-    near = difflib.get_close_matches(word, list(allowed), n=1)
+    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=_LIKENESS)
     return f"did you mean `{near[0]}`?" if near else ""

@@ -171,13 +171,15 @@ class Ranked:
         self._most = 0
 
     def restart(self, values: Sequence[float]) -> None:
-        """Sort all of them once."""
+        """Sort all of them once. Raises Lost when there is no such place."""
+        if not 0 <= self._q <= 1:
+            raise Lost
         ordered = sorted_with_nan_first(list(values))
         nans = 0
-        while nans < len(ordered) and ordered[nans] != ordered[nans]:  # noqa: PLR0124  # NaN
+        while nans < len(ordered) and ordered[nans] != ordered[nans]:  # NaN
             nans += 1
         self._nans, self._below = nans, 0
-        self._near: Sequence[float] = ordered[nans:]
+        self._near = array("d", ordered[nans:])
         self._low, self._high = -math.inf, math.inf
         self._cut_back(len(ordered))
 
@@ -221,7 +223,7 @@ class Ranked:
         self._most = _OVERGROWN * margin
         place = max(0, math.floor(self._q * (count - 1)) - self._nans - self._below)
         start, end = max(0, place - margin), place + margin + 2
-        kept = array("d", near[start:end])
+        kept = near[start:end]
         if start and kept:
             self._below += start
             self._low = kept[0]

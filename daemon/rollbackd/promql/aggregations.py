@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add, itemgetter
 from typing import Final
 
 from rollbackd.model.labels import METRIC_NAME, Labels
 from rollbackd.promql.errors import EvaluationError
-from rollbackd.promql.operators import Context, Scalar, Vector
-from rollbackd.promql.values import Element, drop, keep, quantile_of, with_label
+from rollbackd.promql.operators import Context, Scalar, Vector, columns_of, never_fails
+from rollbackd.promql.values import Columns, Element, drop, keep, quantile_of, with_label
 
 #: Label sets whose group is remembered, per operator; forgotten all at once when full.
 _MEMORY = 100_000
@@ -21,6 +23,8 @@ class Grouping:
         self._without = without
         self._names = frozenset([*names, METRIC_NAME]) if without else frozenset(names)
         self._known: dict[Labels, Labels] = {}
+        self._planned_for: Sequence[Labels] | None = None
+        self._plan: Plan = ([], [])
 
     def key(self, labels: Labels) -> Labels:
         """The labels of the group."""
@@ -33,18 +37,28 @@ class Grouping:
         self._known[labels] = key
         return key
 
-    def groups(self, elements: list[Element]) -> dict[Labels, list[float]]:
-        """The values of each group, in order of first appearance."""
-        result: dict[Labels, list[float]] = {}
-        key = self.key
-        for labels, value in elements:
-            group = key(labels)
-            values = result.get(group)
-            if values is None:
-                result[group] = [value]
-            else:
-                values.append(value)
-        return result
+    def plan(self, labels: Sequence[Labels]) -> "Plan":
+        """Where each group's values are; made once for a list of labels."""
+        if labels is not self._planned_for:
+            places: dict[Labels, list[int]] = {}
+            for place, each in enumerate(labels):
+                places.setdefault(self.key(each), []).append(place)
+            groups = [_values_at(found, len(labels)) for found in places.values()]
+            self._planned_for, self._plan = labels, (list(places), groups)
+        return self._plan
+
+
+#: The labels of each group, in order of first appearance, and what gets its values.
+Plan = tuple[list[Labels], list[Callable[[Sequence[float]], Sequence[float]]]]
+
+
+def _values_at(places: list[int], of: int) -> Callable[[Sequence[float]], Sequence[float]]:
+    if len(places) == of:
+        return lambda values: values
+    if len(places) == 1:
+        place = places[0]
+        return lambda values: (values[place],)
+    return itemgetter(*places)
 
 
 class Aggregate:
@@ -53,17 +67,24 @@ class Aggregate:
     one_name = True
 
     def __init__(
-        self, function: Callable[[list[float]], float], operand: Vector, grouping: Grouping
+        self, function: Callable[[Sequence[float]], float], operand: Vector, grouping: Grouping
     ) -> None:
         self.function = function
         self.operand = operand
         self.grouping = grouping
+        self.never_fails = never_fails(operand)
+        self._columns = columns_of(operand)
 
     def vector(self, ctx: Context) -> list[Element]:
         """One element for each group."""
+        return self.columns(ctx).elements()
+
+    def columns(self, ctx: Context) -> Columns:
+        """The same as columns."""
+        labels, values = self._columns(ctx)
+        found, groups = self.grouping.plan(labels)
         function = self.function
-        groups = self.grouping.groups(self.operand.vector(ctx))
-        return [(labels, function(values)) for labels, values in groups.items()]
+        return Columns(found, [function(group(values)) for group in groups])
 
 
 class Quantile:
@@ -75,12 +96,19 @@ class Quantile:
         self.q = q
         self.operand = operand
         self.grouping = grouping
+        self.never_fails = never_fails(operand) and never_fails(q)
+        self._columns = columns_of(operand)
 
     def vector(self, ctx: Context) -> list[Element]:
         """One element for each group."""
+        return self.columns(ctx).elements()
+
+    def columns(self, ctx: Context) -> Columns:
+        """The same as columns."""
         q = self.q.scalar(ctx)
-        groups = self.grouping.groups(self.operand.vector(ctx))
-        return [(labels, quantile_of(q, values)) for labels, values in groups.items()]
+        labels, values = self._columns(ctx)
+        found, groups = self.grouping.plan(labels)
+        return Columns(found, [quantile_of(q, list(group(values))) for group in groups])
 
 
 class TopK:
@@ -148,14 +176,19 @@ def format_value(value: float) -> str:
     return f"{value:.{max(decimals, 0)}f}"
 
 
-def _sum(values: list[float]) -> float:
-    total = values[0]
-    for value in values[1:]:
-        total += value
-    return total
+def _sum(values: Sequence[float]) -> float:
+    # Not `sum`, which is compensated from Python 3.12 on: Prometheus adds plainly.
+    return reduce(add, values)
 
 
-def _avg(values: list[float]) -> float:
+def _avg(values: Sequence[float]) -> float:
+    mean = values[0]
+    for index, value in enumerate(values[1:], 2):
+        mean += value / index - mean / index
+    return mean if math.isfinite(mean) else _avg_of_infinities(values)
+
+
+def _avg_of_infinities(values: Sequence[float]) -> float:
     mean = values[0]
     for index, value in enumerate(values[1:], 2):
         # An infinite mean stays unless NaN or the opposite infinity comes.
@@ -165,15 +198,21 @@ def _avg(values: list[float]) -> float:
     return mean
 
 
-def _greatest(values: list[float]) -> float:
+def _greatest(values: Sequence[float]) -> float:
+    greatest = max(values)
+    if greatest == greatest:  # noqa: PLR0124  # NaN
+        return greatest
     return max((v for v in values if v == v), default=math.nan)  # noqa: PLR0124  # NaN
 
 
-def _least(values: list[float]) -> float:
+def _least(values: Sequence[float]) -> float:
+    least = min(values)
+    if least == least:  # noqa: PLR0124  # NaN
+        return least
     return min((v for v in values if v == v), default=math.nan)  # noqa: PLR0124  # NaN
 
 
-def _stdvar(values: list[float]) -> float:
+def _stdvar(values: Sequence[float]) -> float:
     mean, total = values[0], 0.0
     for index, value in enumerate(values[1:], 2):
         distance = value - mean
@@ -182,13 +221,13 @@ def _stdvar(values: list[float]) -> float:
     return total / len(values)
 
 
-def _stddev(values: list[float]) -> float:
+def _stddev(values: Sequence[float]) -> float:
     variance = _stdvar(values)
     return math.sqrt(variance) if variance >= 0 else math.nan
 
 
 #: Operators without a parameter.
-AGGREGATIONS: Final[dict[str, Callable[[list[float]], float]]] = {
+AGGREGATIONS: Final[dict[str, Callable[[Sequence[float]], float]]] = {
     "sum": _sum,
     "avg": _avg,
     "min": _least,

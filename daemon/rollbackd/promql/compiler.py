@@ -17,20 +17,17 @@ from rollbackd.promql.aggregations import (
 )
 from rollbackd.promql.binary import (
     SETS,
-    ManyToOne,
-    Matching,
     Negated,
     NegatedScalar,
-    OneToOne,
     Operation,
     ScalarBinary,
-    SetBinary,
     VectorScalar,
 )
 from rollbackd.promql.calls import FUNCTIONS, ArgumentError, Arguments, build_call
 from rollbackd.promql.errors import PromqlError
 from rollbackd.promql.lexer import Kind, Token
 from rollbackd.promql.matchers import Matcher, MatchOp, Selector
+from rollbackd.promql.matching import ManyToOne, Matching, OneToOne, SetBinary
 from rollbackd.promql.operators import Literal, Operator, Scalar, Text, Vector
 from rollbackd.promql.selection import (
     MAX_SUBQUERY_STEPS,

@@ -2,21 +2,23 @@
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import cast
 
 from rollbackd.model.labels import Labels
 from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.number_functions import clamp
-from rollbackd.promql.operators import Context, Scalar, Vector, Windows
+from rollbackd.promql.operators import Context, Scalar, Vector, Windows, columns_of, never_fails
+from rollbackd.promql.unnamed import SAME_LABELS, Unnamed
 from rollbackd.promql.values import (
+    EMPTY,
+    Columns,
     Element,
     drop_name,
     have_duplicates,
     label_value,
     with_label,
 )
-
-SAME_LABELS = "vector cannot contain metrics with the same labelset"
 
 
 class EachElement:
@@ -32,18 +34,21 @@ class EachElement:
         self.operand = operand
         self.parameters = parameters
         self.one_name = operand.one_name
+        self.never_fails = (
+            self.one_name and never_fails(operand) and all(never_fails(p) for p in parameters)
+        )
+        self._columns = columns_of(operand)
+        self._unnamed = Unnamed(one_name=self.one_name)
 
     def vector(self, ctx: Context) -> list[Element]:
         """One element for each of the operand's."""
-        function = self.function
-        parameters = [p.scalar(ctx) for p in self.parameters]
-        result = [
-            (drop_name(labels), function(value, *parameters))
-            for labels, value in self.operand.vector(ctx)
-        ]
-        if not self.one_name and have_duplicates(result):
-            raise EvaluationError(SAME_LABELS)
-        return result
+        return self.columns(ctx).elements()
+
+    def columns(self, ctx: Context) -> Columns:
+        """The same as columns."""
+        parameters = [repeat(p.scalar(ctx)) for p in self.parameters]
+        labels, values = self._columns(ctx)
+        return Columns(self._unnamed.of(labels), list(map(self.function, values, *parameters)))
 
 
 class Clamped(EachElement):
@@ -52,10 +57,10 @@ class Clamped(EachElement):
     def __init__(self, operand: Vector, parameters: Sequence[Scalar]) -> None:
         super().__init__(clamp, operand, parameters)
 
-    def vector(self, ctx: Context) -> list[Element]:
+    def columns(self, ctx: Context) -> Columns:
         """One element for each of the operand's, or none."""
         low, high = (p.scalar(ctx) for p in self.parameters)
-        return [] if high < low else super().vector(ctx)
+        return EMPTY if high < low else super().columns(ctx)
 
 
 class Sorted:

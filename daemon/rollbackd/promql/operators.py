@@ -1,19 +1,19 @@
 """What an expression is compiled to: operators that give a vector, a scalar or windows."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
-from rollbackd.model.labels import Labels
-from rollbackd.promql.series import Window
+from rollbackd.promql.freshness import Seen
 from rollbackd.promql.store import Store
-from rollbackd.promql.values import Element
+from rollbackd.promql.values import Columns, Element
+from rollbackd.promql.windows import Window
 
 
 class Context:
     """One evaluation: at `now_ms`, and on samples not older than `since_ms` if that is given.
 
-    `seen` collects (labels, time of the newest sample) of every series that was read.
+    `seen` collects every series that was read.
     """
 
     __slots__ = ("now_ms", "origin_ms", "seen", "since_ms", "store")
@@ -23,7 +23,7 @@ class Context:
         store: Store,
         now_ms: int,
         since_ms: int | None = None,
-        seen: list[tuple[Labels, int]] | None = None,
+        seen: Seen | None = None,
     ) -> None:
         self.store = store
         self.now_ms = now_ms
@@ -41,6 +41,15 @@ class Vector(Protocol):
     one_name: bool
 
     def vector(self, ctx: Context) -> list[Element]:
+        """The elements at ctx.now_ms. Raises EvaluationError."""
+        ...
+
+
+@runtime_checkable
+class Columnar(Vector, Protocol):
+    """Gives an instant vector as columns too, see Columns."""
+
+    def columns(self, ctx: Context) -> Columns:
         """The elements at ctx.now_ms. Raises EvaluationError."""
         ...
 
@@ -68,6 +77,8 @@ class Windows(Protocol):
 class Literal:
     """A number in the text."""
 
+    never_fails = True
+
     def __init__(self, value: float) -> None:
         self.value = value
 
@@ -85,6 +96,8 @@ class Text:
 
 class Time:
     """`time()`: the evaluation time in seconds."""
+
+    never_fails = True
 
     def scalar(self, ctx: Context) -> float:
         """Seconds since the epoch."""
@@ -114,6 +127,23 @@ class ToVector:
     def vector(self, ctx: Context) -> list[Element]:
         """The element."""
         return [((), self.operand.scalar(ctx))]
+
+
+def columns_of(operand: Vector) -> Callable[[Context], Columns]:
+    """How to get the columns of any vector."""
+    if isinstance(operand, Columnar):
+        return operand.columns
+
+    def transposed(ctx: Context) -> Columns:
+        elements = operand.vector(ctx)
+        return Columns([labels for labels, _ in elements], [value for _, value in elements])
+
+    return transposed
+
+
+def never_fails(operator: object) -> bool:
+    """Whether it is known that no data makes an evaluation fail."""
+    return bool(getattr(operator, "never_fails", False))
 
 
 #: Anything that an expression can be compiled to.

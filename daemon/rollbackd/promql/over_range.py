@@ -1,38 +1,23 @@
-"""Functions of windows as operators, remembering what did not change.
+"""Functions of windows as operators.
 
-Most series are silent between two evaluations, and their windows hold the same samples. So the
-summary of each window is kept with what it was made from, and made again only when a sample came,
-went, or lies outside the range by now.
+What is made of a window is remembered, and made again only when a sample came or went.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from typing import Any
 
-from rollbackd.model.labels import Labels
+from rollbackd.promql.accumulators import Accumulator
+from rollbackd.promql.entries import Entry
 from rollbackd.promql.errors import EvaluationError
-from rollbackd.promql.functions import SAME_LABELS
-from rollbackd.promql.operators import Context, Scalar, Windows
+from rollbackd.promql.following import Following, Glance, Look
+from rollbackd.promql.operators import Context, Scalar, Windows, never_fails
 from rollbackd.promql.range_functions import RangeFunction
-from rollbackd.promql.selection import RangeSelector, note
+from rollbackd.promql.selection import RangeSelector
 from rollbackd.promql.series import Series
-from rollbackd.promql.values import Element, have_duplicates
-
-#: Memory of series that are gone is dropped when there is this much of it.
-_SLACK = 64
-
-
-class _Summary(NamedTuple):
-    """A summary and the range for which it holds."""
-
-    #: `edits + len(times)` of the series when it was made.
-    edition: int
-    #: Where the range started then; an earlier start could take in more.
-    start_ms: int
-    #: The first sample inside; a later start would lose it.
-    first_ms: int
-    last_ms: int
-    labels: Labels
-    value: Any
+from rollbackd.promql.tracks import Track
+from rollbackd.promql.unnamed import SAME_LABELS
+from rollbackd.promql.values import Columns, Element, have_duplicates
 
 
 class OverRange:
@@ -51,79 +36,77 @@ class OverRange:
         self.parameters = parameters
         self.keeps_name = keeps_name
         self.one_name = operand.one_name
-        self._known: dict[Series, _Summary] = {}
-        self._known_for: list[float] = []
+        self.never_fails = (
+            isinstance(operand, RangeSelector)
+            and self.one_name
+            and function.never_fails
+            and all(never_fails(p) for p in parameters)
+        )
+        self._following: Following | None = None
+        self._followed_with: list[float] = []
+        self._checked: Sequence[object] | None = None
 
     def vector(self, ctx: Context) -> list[Element]:
         """One element for each window that the function has a value for."""
+        return self.columns(ctx).elements()
+
+    def columns(self, ctx: Context) -> Columns:
+        """The same as columns."""
         parameters = [p.scalar(ctx) for p in self.parameters]
-        if isinstance(self.operand, RangeSelector) and self.function.of_samples_alone:
-            result = self._remembered(self.operand, ctx, parameters)
+        operand = self.operand
+        entry = ctx.store.entry(operand.selector) if isinstance(operand, RangeSelector) else None
+        if entry is not None and isinstance(operand, RangeSelector):
+            result = self._followed(operand, entry, ctx, parameters)
         else:
             result = self._computed(ctx, parameters)
-        if not self.one_name and have_duplicates(result):
-            raise EvaluationError(SAME_LABELS)
+        if not self.one_name and result.labels is not self._checked:
+            if have_duplicates(result.elements()):
+                raise EvaluationError(SAME_LABELS)
+            self._checked = result.labels
         return result
 
-    def _computed(self, ctx: Context, parameters: list[float]) -> list[Element]:
+    def _computed(self, ctx: Context, parameters: list[float]) -> Columns:
         summarize, finish = self.function.summarize, self.function.finish
-        result: list[Element] = []
+        labels, values = [], []
         for window in self.operand.windows(ctx):
             value = summarize(window, *parameters)
             if value is not None:
                 if finish is not None:
-                    value = finish(value, window.start_ms, window.end_ms)
-                result.append((window.labels if self.keeps_name else window.bare, value))
-        return result
+                    value = finish(value, window.start_ms, window.end_ms, ctx.now_ms)
+                labels.append(window.labels if self.keeps_name else window.bare)
+                values.append(value)
+        return Columns(labels, values)
 
-    def _remembered(
-        self, operand: RangeSelector, ctx: Context, parameters: list[float]
-    ) -> list[Element]:
+    def _followed(
+        self, operand: RangeSelector, entry: Entry, ctx: Context, parameters: list[float]
+    ) -> Columns:
         start, end = operand.bounds(ctx)
         if start > end:
-            return []
-        finish, seen = self.function.finish, ctx.seen
-        members = ctx.store.members(operand.selector)
-        if parameters != self._known_for or len(self._known) > 2 * len(members) + _SLACK:
-            self._known.clear()
-            self._known_for = parameters
-        known = self._known.get
-        result: list[Element] = []
-        for series in members:
-            summary = known(series)
-            if (
-                summary is None
-                or summary.edition != series.edits + len(series.times)
-                or not summary.start_ms <= start <= summary.first_ms
-                or series.newest > end
-            ):
-                summary = self._summarized(series, start, end, parameters)
-                if summary is None:
-                    continue
-            if seen is not None:
-                note(seen, series, summary.last_ms)
-            value = summary.value
-            if value is not None:
-                result.append(
-                    (summary.labels, value if finish is None else finish(value, start, end))
-                )
-        return result
+            return Columns((), ())
+        following = self._following
+        if following is None or parameters != self._followed_with:
+            following = Following(self._looks(parameters), keeps_name=self.keeps_name)
+            self._following, self._followed_with = following, parameters
+        labels, values = following.follow(entry, start, end)
+        if ctx.seen is not None:
+            ctx.seen.add(*following.seen())
+        finish = self.function.finish
+        if finish is None:
+            return Columns(labels, values)
+        edges = repeat(start), repeat(end), repeat(ctx.now_ms)
+        return Columns(labels, list(map(finish, values, *edges)))
 
-    def _summarized(
-        self, series: Series, start: int, end: int, parameters: list[float]
-    ) -> _Summary | None:
-        window = series.window(start, end)
-        if window is None:
-            return None
-        summary = _Summary(
-            series.edits + len(series.times),
-            start,
-            window.times[0],
-            window.times[-1],
-            window.labels if self.keeps_name else window.bare,
-            self.function.summarize(window, *parameters),
-        )
-        # With samples behind the end, or intervals, time alone can change the window's content.
-        if series.held is None and series.newest <= end:
-            self._known[series] = summary
-        return summary
+    def _looks(self, parameters: list[float]) -> Callable[[], Look]:
+        """What makes the summary of one series, by following it if there is a way."""
+        summarize: Callable[..., Any] = self.function.summarize
+
+        def look(series: Series, start_ms: int, end_ms: int) -> Glance | None:
+            window = series.window(start_ms, end_ms)
+            if window is None:
+                return None
+            return summarize(window, *parameters), window.first_ms, window.last_ms
+
+        accumulator: Callable[..., Accumulator] | None = self.function.accumulator
+        if accumulator is None:
+            return lambda: look
+        return lambda: Track(accumulator(*parameters), look).look

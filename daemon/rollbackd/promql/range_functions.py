@@ -10,11 +10,23 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import mul
 from typing import Any, Final, NamedTuple
 
+from rollbackd.promql.accumulators import (
+    Accumulator,
+    Count,
+    Deviation,
+    Greatest,
+    Least,
+    Mean,
+    Ranked,
+    Sum,
+    Variance,
+)
 from rollbackd.promql.errors import EvaluationError
-from rollbackd.promql.series import Window
 from rollbackd.promql.values import divide, exact_sum, quantile_of
+from rollbackd.promql.windows import Window
 
 #: A first or last sample nearer to the edge than this many mean distances is extrapolated to it.
 _EXTRAPOLATION_THRESHOLD = 1.1
@@ -51,56 +63,65 @@ def gauge_growth(window: Window) -> Growth | None:
 
 
 def _growth(window: Window, *, counter: bool) -> Growth | None:
-    times, values = window.times, window.values
+    first_ms, last_ms, count = window.first_ms, window.last_ms, len(window)
     # Samples of one series at one time exist only here; they show no growth over time.
-    if len(values) < 2 or times[0] == times[-1]:
+    if count < 2 or first_ms == last_ms:
         return None
-    grown = increase_of(values) if counter else values[-1] - values[0]
-    return Growth(times[0], times[-1], len(values), values[0], grown)
+    first = window.first
+    grown = increase_of(window.values) if counter else window.last - first
+    return Growth(first_ms, last_ms, count, first, grown)
 
 
-def delta(growth: Growth, start_ms: int, end_ms: int, *, counter: bool = False) -> float:
+def delta(growth: Growth, start_ms: int, end_ms: int, _now_ms: int) -> float:
     """The growth over the whole range, from samples that do not reach its edges."""
-    sampled = (growth.last_ms - growth.first_ms) / 1_000
-    to_start = (growth.first_ms - start_ms) / 1_000
-    to_end = (end_ms - growth.last_ms) / 1_000
-    mean_distance = sampled / (growth.samples - 1)
-    if counter and growth.grown > 0 and growth.first >= 0:
+    return _extrapolated(growth, start_ms, end_ms, math.inf)
+
+
+def increase(growth: Growth, start_ms: int, end_ms: int, _now_ms: int) -> float:
+    """Growth of a counter over the range."""
+    first_ms, last_ms, _, first, grown = growth
+    if grown > 0 and first >= 0:
         # A counter cannot have been below zero.
-        to_start = min(to_start, sampled * (growth.first / growth.grown))
+        return _extrapolated(
+            growth, start_ms, end_ms, (last_ms - first_ms) / 1_000 * (first / grown)
+        )
+    return _extrapolated(growth, start_ms, end_ms, math.inf)
+
+
+def rate(growth: Growth, start_ms: int, end_ms: int, now_ms: int) -> float:
+    """Growth of a counter a second."""
+    return increase(growth, start_ms, end_ms, now_ms) / ((end_ms - start_ms) / 1_000)
+
+
+def _extrapolated(growth: Growth, start_ms: int, end_ms: int, most_to_start: float) -> float:
+    first_ms, last_ms, samples, _, grown = growth
+    sampled = (last_ms - first_ms) / 1_000
+    to_start = min((first_ms - start_ms) / 1_000, most_to_start)
+    to_end = (end_ms - last_ms) / 1_000
+    mean_distance = sampled / (samples - 1)
     threshold = mean_distance * _EXTRAPOLATION_THRESHOLD
     covered = sampled
     covered += to_start if to_start < threshold else mean_distance / 2
     covered += to_end if to_end < threshold else mean_distance / 2
-    return growth.grown * (covered / sampled)
-
-
-def increase(growth: Growth, start_ms: int, end_ms: int) -> float:
-    """Growth of a counter over the range."""
-    return delta(growth, start_ms, end_ms, counter=True)
-
-
-def rate(growth: Growth, start_ms: int, end_ms: int) -> float:
-    """Growth of a counter a second."""
-    return delta(growth, start_ms, end_ms, counter=True) / ((end_ms - start_ms) / 1_000)
+    return grown * (covered / sampled)
 
 
 def irate(window: Window) -> float | None:
     """Growth a second between the last two samples."""
-    if len(window.values) < 2:
+    if len(window) < 2:
         return None
-    before, last = window.values[-2], window.values[-1]
-    elapsed = window.times[-1] - window.times[-2]
-    if elapsed == 0:
+    (before_ms, before), (last_ms, last) = window.last_two
+    if last_ms == before_ms:
         return None
-    return (last if last < before else last - before) / (elapsed / 1_000)
+    return (last if last < before else last - before) / ((last_ms - before_ms) / 1_000)
 
 
 def idelta(window: Window) -> float | None:
     """Difference of the last two samples."""
-    if len(window.values) < 2 or window.times[-1] == window.times[-2]:
+    if len(window) < 2:
         return None
-    return window.values[-1] - window.values[-2]
+    (before_ms, before), (last_ms, last) = window.last_two
+    return None if last_ms == before_ms else last - before
 
 
 def sum_over_time(window: Window) -> float:
@@ -110,37 +131,40 @@ def sum_over_time(window: Window) -> float:
 
 def avg_over_time(window: Window) -> float:
     """The mean."""
-    count = len(window.values)
-    total = exact_sum(window.values)
+    values = window.values
+    count = len(values)
+    total = exact_sum(values)
     if math.isinf(total):
-        return exact_sum([v / count for v in window.values])
+        return exact_sum([v / count for v in values])
     return total / count
 
 
 def count_over_time(window: Window) -> float:
     """The number of samples."""
-    return float(len(window.values))
+    return float(len(window))
 
 
 def min_over_time(window: Window) -> float:
     """The least; NaN only when there is nothing else."""
-    least = min(window.values)
+    values = window.values
+    least = min(values)
     if least == least:  # noqa: PLR0124  # NaN
         return least
-    return min((v for v in window.values if v == v), default=math.nan)  # noqa: PLR0124
+    return min((v for v in values if v == v), default=math.nan)  # noqa: PLR0124
 
 
 def max_over_time(window: Window) -> float:
     """The greatest; NaN only when there is nothing else."""
-    greatest = max(window.values)
+    values = window.values
+    greatest = max(values)
     if greatest == greatest:  # noqa: PLR0124  # NaN
         return greatest
-    return max((v for v in window.values if v == v), default=math.nan)  # noqa: PLR0124
+    return max((v for v in values if v == v), default=math.nan)  # noqa: PLR0124
 
 
 def last_over_time(window: Window) -> float:
     """The newest."""
-    return window.values[-1]
+    return window.last
 
 
 def present_over_time(_window: Window) -> float:
@@ -155,8 +179,9 @@ def quantile_over_time(window: Window, q: float) -> float:
 
 def mad_over_time(window: Window) -> float:
     """The median of the distances from the median."""
-    median = quantile_of(0.5, list(window.values))
-    return quantile_of(0.5, [abs(v - median) for v in window.values])
+    values = list(window.values)
+    median = quantile_of(0.5, values)
+    return quantile_of(0.5, [abs(v - median) for v in values])
 
 
 def stdvar_over_time(window: Window) -> float:
@@ -192,19 +217,30 @@ def resets(window: Window) -> float:
     return float(sum(1 for before, after in pairwise(window.values) if after < before))
 
 
+class Line(NamedTuple):
+    """The least squares line through a window, from its first sample on, and where to look."""
+
+    slope: float
+    intercept: float
+    first_ms: int
+    seconds: float
+
+
 def deriv(window: Window) -> float | None:
     """The slope a second by least squares."""
-    if len(window.values) < 2:
-        return None
-    return _regression(window, window.times[0])[0]
+    return None if len(window) < 2 else _regression(window).slope
 
 
-def predict_linear(window: Window, seconds: float) -> float | None:
-    """The value that the least squares line has `seconds` from the evaluation time."""
-    if len(window.values) < 2:
-        return None
-    slope, intercept = _regression(window, window.now_ms)
-    return slope * seconds + intercept
+def line(window: Window, seconds: float) -> Line | None:
+    """What `predict_linear` needs of a window; None for fewer than two samples."""
+    return None if len(window) < 2 else _regression(window, seconds)
+
+
+def predict_linear(line: Line, _start_ms: int, _end_ms: int, now_ms: int) -> float:
+    """The value that the line has some seconds from the evaluation time."""
+    if line.slope == 0:
+        return line.intercept
+    return line.slope * ((now_ms - line.first_ms) / 1_000 + line.seconds) + line.intercept
 
 
 def double_exponential_smoothing(window: Window, smooth: float, trend: float) -> float | None:
@@ -230,34 +266,36 @@ def _compensated(increment: float, total: float, lost: float) -> tuple[float, fl
     return result, lost + ((increment - result) + total)
 
 
-def _regression(window: Window, origin_ms: int) -> tuple[float, float]:
-    """(slope a second, value at the origin)."""
-    values = window.values
+def _regression(window: Window, seconds: float = 0.0) -> Line:
+    values, first_ms = window.values, window.first_ms
     first = values[0]
     if all(v == first for v in values):
-        return (math.nan, math.nan) if math.isinf(first) else (0.0, first)
-    xs = [(t - origin_ms) / 1_000 for t in window.times]
+        flat = (math.nan, math.nan) if math.isinf(first) else (0.0, first)
+        return Line(*flat, first_ms, seconds)
+    xs = [(t - first_ms) / 1_000 for t in window.times]
     count = len(xs)
     sum_x, sum_y = exact_sum(xs), exact_sum(values)
-    sum_xy = exact_sum([x * y for x, y in zip(xs, values, strict=True)])
-    sum_xx = exact_sum([x * x for x in xs])
+    sum_xy = exact_sum(list(map(mul, xs, values)))
+    sum_xx = exact_sum(list(map(mul, xs, xs)))
     slope = divide(sum_xy - sum_x * sum_y / count, sum_xx - sum_x * sum_x / count)
-    return slope, sum_y / count - slope * sum_x / count
+    return Line(slope, sum_y / count - slope * sum_x / count, first_ms, seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class RangeFunction:
     """A function of windows in two steps.
 
-    `summarize(window, *parameters)` reads the samples; None leaves the series out.
-    `finish(summary, start_ms, end_ms)` makes the value from the summary and the range's edges;
-    without it the summary is the value.
+    `summarize(window, *parameters)` depends on the samples alone; None leaves the series out.
+    `finish(summary, start_ms, end_ms, now_ms)` makes the value from the summary and the range's
+    edges; without it the summary is the value.
     """
 
     summarize: Callable[..., Any]
-    finish: Callable[[Any, int, int], float] | None = None
-    #: The summary depends on the samples alone, so it holds until they change.
-    of_samples_alone: bool = True
+    finish: Callable[[Any, int, int, int], float] | None = None
+    #: Made with the parameters, it follows the window and has the same value.
+    accumulator: Callable[..., Accumulator] | None = None
+    #: No parameter makes it raise EvaluationError.
+    never_fails: bool = True
 
 
 RANGE_FUNCTIONS: Final[dict[str, RangeFunction]] = {
@@ -266,23 +304,23 @@ RANGE_FUNCTIONS: Final[dict[str, RangeFunction]] = {
     "delta": RangeFunction(gauge_growth, delta),
     "irate": RangeFunction(irate),
     "idelta": RangeFunction(idelta),
-    "sum_over_time": RangeFunction(sum_over_time),
-    "avg_over_time": RangeFunction(avg_over_time),
-    "count_over_time": RangeFunction(count_over_time),
-    "min_over_time": RangeFunction(min_over_time),
-    "max_over_time": RangeFunction(max_over_time),
+    "sum_over_time": RangeFunction(sum_over_time, accumulator=Sum),
+    "avg_over_time": RangeFunction(avg_over_time, accumulator=Mean),
+    "count_over_time": RangeFunction(count_over_time, accumulator=Count),
+    "min_over_time": RangeFunction(min_over_time, accumulator=Least),
+    "max_over_time": RangeFunction(max_over_time, accumulator=Greatest),
     "last_over_time": RangeFunction(last_over_time),
     "present_over_time": RangeFunction(present_over_time),
-    "quantile_over_time": RangeFunction(quantile_over_time),
+    "quantile_over_time": RangeFunction(quantile_over_time, accumulator=Ranked),
     "mad_over_time": RangeFunction(mad_over_time),
-    "stddev_over_time": RangeFunction(stddev_over_time),
-    "stdvar_over_time": RangeFunction(stdvar_over_time),
+    "stddev_over_time": RangeFunction(stddev_over_time, accumulator=Deviation),
+    "stdvar_over_time": RangeFunction(stdvar_over_time, accumulator=Variance),
     "changes": RangeFunction(changes),
     "resets": RangeFunction(resets),
     "deriv": RangeFunction(deriv),
-    "predict_linear": RangeFunction(predict_linear, of_samples_alone=False),
-    "double_exponential_smoothing": RangeFunction(double_exponential_smoothing),
-    "holt_winters": RangeFunction(double_exponential_smoothing),
+    "predict_linear": RangeFunction(line, predict_linear),
+    "double_exponential_smoothing": RangeFunction(double_exponential_smoothing, never_fails=False),
+    "holt_winters": RangeFunction(double_exponential_smoothing, never_fails=False),
 }
 
 #: Functions whose scalar parameter stands before the range.

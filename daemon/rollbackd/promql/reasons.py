@@ -6,17 +6,11 @@ from typing import Final
 from rollbackd.documents.durations import format_duration
 from rollbackd.model.labels import METRIC_NAME, Labels, format_labels
 from rollbackd.promql.aggregations import format_value
-from rollbackd.promql.binary import (
-    COMPARISONS,
-    ManyToOne,
-    OneToOne,
-    Operation,
-    SetBinary,
-    VectorScalar,
-)
+from rollbackd.promql.binary import COMPARISONS, Operation, VectorScalar
 from rollbackd.promql.explaining import Feed, Here, Node
 from rollbackd.promql.functions import Absent
 from rollbackd.promql.histograms import HistogramQuantile
+from rollbackd.promql.matching import ManyToOne, OneToOne, SetBinary
 from rollbackd.promql.over_range import OverRange
 from rollbackd.promql.selection import InstantSelector, RangeSelector
 from rollbackd.promql.series import LOOKBACK_MS

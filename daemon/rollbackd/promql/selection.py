@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rollbackd.model.labels import Labels
+from rollbackd.promql.following import Following, Glance, Look
+from rollbackd.promql.freshness import Seen
 from rollbackd.promql.matchers import Selector
 from rollbackd.promql.operators import Context, Scalar, ToVector, Vector
-from rollbackd.promql.series import Series, Window
-from rollbackd.promql.values import Element, drop_name
+from rollbackd.promql.series import LOOKBACK_MS, Series
+from rollbackd.promql.values import Columns, Element, drop_name
+from rollbackd.promql.windows import Window
 
 #: More steps than this in one subquery are refused, as Prometheus refuses points of a graph.
 MAX_SUBQUERY_STEPS = 11_000
@@ -36,17 +39,42 @@ class When:
         return max(0, self.offset_ms)
 
 
+def _newest(series: Series, start_ms: int, end_ms: int) -> Glance | None:
+    found = series.at(end_ms, start_ms)
+    return None if found is None else (found[1], found[0], found[0])
+
+
+def _look_for_newest() -> Look:
+    return _newest
+
+
 class InstantSelector:
     """The newest sample of each series within the lookback."""
+
+    never_fails = True
 
     def __init__(self, selector: Selector, when: When) -> None:
         self.selector = selector
         self.when = when
         self.one_name = bool(selector.name)
+        self._following = Following(_look_for_newest, keeps_name=True)
 
     def vector(self, ctx: Context) -> list[Element]:
         """One element for each series that has a sample and is not stale."""
-        return [(series.labels, value) for series, _, value in self.samples(ctx)]
+        return self.columns(ctx).elements()
+
+    def columns(self, ctx: Context) -> Columns:
+        """The same as columns."""
+        entry = ctx.store.entry(self.selector)
+        if entry is None:
+            found = [(series.labels, value) for series, _, value in self.samples(ctx)]
+            return Columns([labels for labels, _ in found], [value for _, value in found])
+        end = self.when.time(ctx)
+        start = end - LOOKBACK_MS if ctx.since_ms is None else max(end - LOOKBACK_MS, ctx.since_ms)
+        columns = self._following.follow(entry, start, end)
+        if ctx.seen is not None:
+            ctx.seen.add(*self._following.seen())
+        return columns
 
     def samples(self, ctx: Context) -> Iterator[tuple[Series, int, float]]:
         """(series, time of its sample, value)."""
@@ -101,8 +129,7 @@ class RangeSelector:
             if window is None:
                 continue
             if seen is not None:
-                note(seen, series, window.times[-1])
-            window.now_ms = ctx.now_ms
+                note(seen, series, window.last_ms)
             yield window
 
 
@@ -134,9 +161,10 @@ class Subquery:
                 values.append(value)
         for labels in sorted(rows):
             times, values = rows[labels]
-            window = Window(labels, drop_name(labels), times, values, start_ms=start, end_ms=end)
-            window.now_ms = ctx.now_ms
-            yield window
+            yield Window(
+                labels, drop_name(labels), times, values,
+                low=0, high=len(times), start_ms=start, end_ms=end,
+            )  # fmt: skip
 
     def _step(self, ctx: Context, time_ms: int) -> list[Element]:
         inner = Context(ctx.store, time_ms, ctx.since_ms, ctx.seen)
@@ -144,9 +172,9 @@ class Subquery:
         return self.operand.vector(inner)
 
 
-def note(seen: list[tuple[Labels, int]], series: Series, time_ms: int) -> None:
+def note(seen: Seen, series: Series, time_ms: int) -> None:
     """A page was last seen when its notice came; a baseline says nothing of how fresh data is."""
     if series.held is None:
-        seen.append((series.labels, time_ms))
+        seen.add([series.labels], [time_ms])
     elif series.held.is_data:
-        seen.append((series.labels, series.held.seen_ms))
+        seen.add([series.labels], [series.held.seen_ms])

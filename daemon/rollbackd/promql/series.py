@@ -2,7 +2,6 @@
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
 
 from rollbackd.model.labels import Labels
 from rollbackd.promql.entries import Entry

@@ -3,11 +3,30 @@
 import math
 import struct
 from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from rollbackd.model.labels import METRIC_NAME, Labels
 
 #: One element of an instant vector.
 Element = tuple[Labels, float]
+
+
+class Columns(NamedTuple):
+    """The elements of an instant vector as two lists.
+
+    An operator gives the same list of labels again as long as its elements have the same labels,
+    and nobody changes a list: so what is made of the labels alone is made once.
+    """
+
+    labels: Sequence[Labels]
+    values: Sequence[float]
+
+    def elements(self) -> list[Element]:
+        """The elements one by one."""
+        return list(zip(self.labels, self.values, strict=True))
+
+
+EMPTY: Final = Columns((), ())
 
 #: https://github.com/prometheus/prometheus/blob/main/model/value/value.go
 _STALE_BITS = 0x7FF0000000000002

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import yaml
+
 from rollbackd.documents.catalogue import LINTS
 from rollbackd.documents.diagnostics import Position, Severity
 from rollbackd.documents.durations import parse_duration
@@ -37,14 +39,18 @@ class Comments:
     disabled_in_file: frozenset[str] = frozenset()
     intervals: tuple[SampleInterval, ...] = ()
 
-    def disabled_for(self, start: Position, end_line: int) -> frozenset[str]:
+    def disabled_for(self, rule: yaml.Node) -> frozenset[str]:
         """The lints that comments on the lines of a rule, or right above it, silence."""
-        indent = start.column - 1
-        first, last = start.line, max(start.line, min(end_line, len(self.lines)))
+        start, end = rule.start_mark, rule.end_mark
+        indent = start.column
+        first = top = start.line + 1
+        # The end of a block is the start of what comes behind it.
+        behind = end.line < len(self.lines) and self.lines[end.line][: end.column].strip()
+        last = max(top, min(end.line + bool(behind), len(self.lines)))
         while first > 1 and self._is_comment(first - 1, below=indent):
             first -= 1
         # A block ends where the next one begins, and what stands above that belongs to it.
-        while last > start.line and (
+        while last > top and (
             not self.lines[last - 1].strip() or self._is_comment(last, below=indent)
         ):
             last -= 1

@@ -170,7 +170,7 @@ def _rule(document: Document, comments: Comments, reader: Reader) -> Rule:
         labels=fields.read("labels", lambda r: _labels(document, r), {}),
         annotations=fields.read("annotations", lambda r: _annotations(document, r), {}),
         position=reader.position,
-        disabled=comments.disabled_for(reader.position, reader.node.end_mark.line + 1),
+        disabled=comments.disabled_for(reader.node),
     )
 
 

@@ -83,10 +83,7 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KafkaTopic(msgspec.Struct, frozen=True, kw_only=True):
-    """One topic; `format` is `auto`, `native` or `alertmanager`.
-
-    `offset_reset` is `earliest` (events, alerts) or `latest` (high-rate metrics).
-    """
+    """One topic; `format` is `auto`, `native` or `alertmanager`."""
 
     name: str
     format: str = "auto"
@@ -100,6 +97,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
     group_id: str = "rollbackd"
     client_id: str = "rollbackd"
     dead_letter_topic: str = ""
+    #: Where a new group begins: `earliest` (events, alerts) or `latest` (high-rate metrics).
     offset_reset: str = "earliest"
     #: `PLAINTEXT`, `SSL`, `SASL_SSL`, or `SASL_PLAINTEXT` with `insecure: true`.
     security_protocol: str = "PLAINTEXT"

@@ -8,6 +8,7 @@ from rollbackd.model.labels import METRIC_NAME, Labels, labels_of
 from rollbackd.model.triggers import RuleState, Trigger
 from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.expressions import CompiledExpr
+from rollbackd.promql.freshness import Seen
 from rollbackd.promql.operators import Context
 from rollbackd.promql.store import Store
 from rollbackd.triggers.templates import Fill, Template
@@ -16,8 +17,6 @@ ALERT_NAME: Final = "alertname"
 ALERT_STATE: Final = "alertstate"
 ALERTS: Final = "ALERTS"
 ALERTS_FOR_STATE: Final = "ALERTS_FOR_STATE"
-
-Seen = list[tuple[Labels, int]]
 
 
 @dataclass(slots=True)
@@ -99,7 +98,7 @@ class AlertRule:
         return [self._trigger(i, now_ms) for i in self.active.values() if i.state is state]
 
     def _found(self, store: Store, now_ms: int) -> dict[Labels, Instance]:
-        seen: Seen = []
+        seen = Seen()
         found: dict[Labels, Instance] = {}
         for labels, value in self.expr.evaluate(Context(store, now_ms, None, seen)):
             fill = Fill(dict(labels), value, self.external_labels)
@@ -114,7 +113,7 @@ class AlertRule:
             annotations = {name: t.render(fill) for name, t in self.annotations.items()}
             found[key] = Instance(
                 key, annotations, value, RuleState.PENDING, now_ms,
-                event_time_ms=newest_behind(labels, seen),
+                event_time_ms=seen.newest_behind(labels),
             )  # fmt: skip
         return found
 
@@ -179,18 +178,3 @@ class AlertRule:
             event_time_ms=instance.event_time_ms,
             expr=self.expr.text,
         )
-
-
-def newest_behind(labels: Labels, seen: Seen) -> int | None:
-    """The newest sample among the series that do not contradict a result's labels.
-
-    One silent service must not look fresh because another one in the same rule is.
-    """
-    wanted = dict(labels)
-    wanted.pop(METRIC_NAME, None)
-    times = [
-        time_ms
-        for series, time_ms in seen
-        if all(wanted.get(name, value) == value for name, value in series)
-    ]
-    return max(times, default=max((t for _, t in seen), default=None))

@@ -207,7 +207,10 @@ class Partition:
 
     async def _bury(self, poison: list[Poison]) -> bool:
         """Each poison record to the dead-letter topic, or where that fails to the sink."""
-        for letter in await self._outlets.dead_letters.send(poison):
+        left = await self._outlets.dead_letters.send(poison)
+        # The sink counts those that it keeps.
+        self._outlets.telemetry.dead_letters.labels(LIVE).inc(len(poison) - len(left))
+        for letter in left:
             body = (letter.record.value or b"")[:_LETTER_BYTES]
             reason = f"{letter.origin}: {letter.reason}"
             try:
@@ -216,7 +219,6 @@ class Partition:
             except Exception:  # noqa: BLE001
                 # Poison must not block the partition: what is left of it is this line.
                 _log.exception("a dead letter could not be kept", extra={"reason": reason})
-        self._outlets.telemetry.dead_letters.labels(LIVE).inc(len(poison))
         return True
 
     async def _persist(self, act: Callable[[], Awaitable[None]]) -> bool:

@@ -42,6 +42,8 @@ class _Loss:
         self._behind: set[str] = set()
 
     def find(self, part: Part) -> Part | None:
+        if part.is_scalar:
+            return part
         match part.form:
             case Form.CONSTANT:
                 return part
@@ -72,7 +74,7 @@ class _Loss:
         return None if kept else part
 
     def _call(self, part: Part) -> Part | None:
-        if part.is_scalar or part.name == "vector" or not part.parts:
+        if part.name == "vector" or not part.parts:
             return part
         if part.name in _SET_LABEL and part.parts[1].name == self._label:
             return None

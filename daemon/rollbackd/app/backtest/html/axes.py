@@ -8,7 +8,7 @@ from typing import Final
 from rollbackd.app.backtest.html.markup import Markup, element, joined
 
 WIDTH: Final = 1040.0
-RIGHT: Final = 16.0
+RIGHT: Final = 28.0
 
 _SECOND: Final = 1_000
 _STEPS_MS: Final = tuple(

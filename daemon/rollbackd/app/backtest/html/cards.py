@@ -11,10 +11,10 @@ from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import State
 
 _STEPS: Final = {
-    State.FREEZING: "1 freeze",
-    State.CHOOSING: "2 flip",
-    State.ROTATING: "3 rotate",
-    State.THROTTLING: "4 throttle",
+    State.FREEZING: "freeze",
+    State.CHOOSING: "flip",
+    State.ROTATING: "rotate",
+    State.THROTTLING: "throttle",
 }
 _GUARDRAILS: Final = {
     Reason.OBSERVE_MODE: "the decision tree only observes",
@@ -68,7 +68,7 @@ def _card(decision: Decision) -> Markup:
         )
         for pin in decision.changed_pins
     ]  # fmt: skip
-    parts.append(table(("step", "lever", "before", "after"), map(_act_row, decision.acts)))
+    parts += _acts(decision.acts)
     parts.append(element("p", f"It {ending(decision)}.", class_="note"))
     parts += [
         element(
@@ -83,14 +83,32 @@ def _card(decision: Decision) -> Markup:
     return element("article", *parts, rule, class_="card", id=f"decision-{decision.number}")
 
 
-def _act_row(act: Act) -> tuple[str, ...]:
-    step = _STEPS.get(act.step, str(act.step))
-    lever = element("code", f"{act.lever} {act.name}".strip())
-    if act.moved is Moved.REFUSED:
-        return step, lever, element("span", "refused", class_="bad"), act.note
-    if act.moved is Moved.NOTHING_TO_MOVE:
-        return step, lever, "stands as wanted already", ""
-    return step, lever, _value(act.before), _value(act.after)
+def _acts(acts: list[Act]) -> Iterator[Markup]:
+    """What each lever would have moved; `before` only where the recording says anything."""
+    recorded = any(act.before is not None for act in acts)
+    columns = ("step", "lever", "before", "after") if recorded else ("step", "lever", "after")
+    rows = (
+        (
+            _STEPS.get(act.step, str(act.step)),
+            element("code", f"{act.lever} {act.name}".strip()),
+            *([_value(act.before)] if recorded else []),
+            _after(act),
+        )
+        for act in acts
+    )
+    yield table(columns, rows)
+    if acts and not recorded:
+        yield element("p", "What stood there before is not in the recording.", class_="note")
+
+
+def _after(act: Act) -> Markup:
+    match act.moved:
+        case Moved.REFUSED:
+            return joined([element("span", "refused: ", class_="bad"), act.note])
+        case Moved.NOTHING_TO_MOVE:
+            return joined(["stands as wanted already"])
+        case Moved.WOULD_MOVE:
+            return _value(act.after)
 
 
 def _value(value: dict[str, object] | None) -> Markup:

@@ -51,10 +51,13 @@ def _figure(findings: Findings, curve: Curve, scope: str) -> Markup:
 
 def _sentence(curve: Curve) -> str:
     if curve.threshold is None:
-        return "The rule's value while it holds; it compares with no fixed number."
+        return "The rule's value while it holds (it compares with no fixed number):"
     side = {">": "above", ">=": "at or above", "<": "below", "<=": "at or below"}
     word = side.get(curve.symbol, "not" if curve.symbol == "!=" else "exactly")
-    return f"The rule wants this to be {word} {curve.threshold:g} (the dashed line):"
+    return (
+        f"The rule looks whether this is {word} {curve.threshold:g}, the dashed line; it may have "
+        "further conditions:"
+    )
 
 
 def _drawing(

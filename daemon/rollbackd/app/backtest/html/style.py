@@ -50,6 +50,7 @@ code, pre { font: 12.5px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace
 pre { padding: 8px 10px; margin: 6px 0; white-space: pre-wrap; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 8px 0; }
 dt { font-weight: 600; } dd { margin: 0; color: var(--ink-2); }
+details { margin: 12px 0 0; }
 details > summary { cursor: pointer; color: var(--ink-2); font-size: 14px; }
 .badge { display: inline-block; border-radius: 10px; padding: 0 9px; font-size: 13px;
   font-weight: 600; color: #ffffff; background: var(--act); }
@@ -74,7 +75,8 @@ details > summary { cursor: pointer; color: var(--ink-2); font-size: 14px; }
 .no { stroke: var(--pending); stroke-width: 2; stroke-dasharray: 2 3; }
 .cross { stroke: var(--pending); stroke-width: 2.5; fill: none; }
 .flag-text { fill: #ffffff; font-weight: 600; font-size: 11px; }
-.hold { fill: var(--hold); } .cool { fill: var(--grid); } .really { fill: var(--really); }
+.hold { fill: var(--hold); }
+.cool { fill: var(--axis); opacity: 0.6; } .really { fill: var(--really); }
 .hold-band { fill: var(--hold); opacity: 0.28; }
 footer { margin-top: 48px; color: var(--muted); font-size: 13px; }
 @media print { body { background: #ffffff; } .card, .figure { break-inside: avoid; } }
