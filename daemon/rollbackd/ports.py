@@ -26,7 +26,7 @@ from rollbackd.model.levers import (
     PlanRequest,
     Target,
 )
-from rollbackd.model.triggers import TargetReading
+from rollbackd.model.triggers import RuleInstance, TargetReading
 
 
 class TargetMovedError(PermanentError):
@@ -255,6 +255,19 @@ class Store(Protocol):
         """Newest first."""
         ...
 
+    async def put_rule_states(self, instances: Sequence[RuleInstance]) -> None:
+        """Keep rule instances as they are now; one that is inactive is forgotten.
+
+        A stored instance that was seen later than the one given is left as it is: several
+        replicas may keep theirs in one store. What was not seen for a day is forgotten, and of
+        more than 10,000 those that were seen last are kept.
+        """
+        ...
+
+    async def rule_states(self) -> list[RuleInstance]:
+        """Every instance that is kept, those that were seen last first."""
+        ...
+
     async def ping(self) -> None:
         """Raise TemporaryError when the store cannot be used."""
         ...
@@ -307,8 +320,19 @@ class Notifier(Protocol):
 class Sink(Protocol):
     """Where sources put what they decoded."""
 
-    async def ingest(self, batch: Batch, *, source: str) -> None:
-        """Take a batch. State in it is durable on return. Raises TemporaryError when full."""
+    async def ingest(self, batch: Batch, *, source: str, origin: str = "") -> None:
+        """Take a batch. State in it is durable on return. Raises TemporaryError when full.
+
+        `source` names the kind of source in metrics, `origin` the part of it that can be lost on
+        its own and read again, e.g. a partition.
+        """
+        ...
+
+    async def forget(self, origin: str) -> None:
+        """Drop the samples of an origin: somebody else has it now, or it is read again.
+
+        Idempotent. What is durable stays, and so does a series that another origin feeds too.
+        """
         ...
 
     async def bury(self, source: str, body: bytes, reason: str) -> None:

@@ -28,7 +28,7 @@ _PACKAGES = ("ansible-rulebook==1.3.2", "ansible-core")
 _INSTALL_SECONDS = 300.0
 _RUN_SECONDS = 60.0
 _PAYLOAD = 500
-_PEER_LOOPS = 6
+_PEER_LOOPS = 4
 _OUR_LOOPS = 100
 _ABOVE = 0.999
 #: The events of 100 ms, at 20,000/s.

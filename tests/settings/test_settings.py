@@ -71,7 +71,8 @@ kafka:
   stall: 45s
 rules: [.]
 scope_labels: {service: job}
-engine: {coalesce: 50ms, lateness: 0s, max_series: 10, default_interval: 5s}
+engine: {coalesce: 50ms, lateness: 0s, max_series: 10, default_interval: 5s, for_grace: 0s,
+         outage_tolerance: 2h}
 clock: {speed: 60, start_ms: 5}
 log_level: debug
 """,
@@ -92,6 +93,8 @@ log_level: debug
     assert settings.rules == [tmp_path]
     assert (settings.scope_labels.service, settings.scope_labels.region) == ("job", "region")
     assert (settings.engine.coalesce_ms, settings.engine.lateness_ms) == (50, 0)
+    assert settings.engine.for_grace_ms == 0
+    assert settings.engine.outage_tolerance_ms == 7_200_000
     assert (settings.clock.speed, settings.clock.start_ms) == (60.0, 5)
 
 
@@ -133,6 +136,8 @@ log_level: debug
         ("engine: {max_series: 0}\n", [("value/range", 1, 22)]),
         ("rules: [nope]\n", [("config/no-such-file", 1, 1)]),
         ("decision_tree: nope\n", [("config/no-such-file", 1, 1)]),
+        ("lints: {least_intervals: 0}\n", [("value/range", 1, 26)]),
+        ("lints: {disable: [lint/nothing]}\n", [("value/choice", 1, 19)]),
         ("log_level: loud\n", [("value/choice", 1, 12)]),
         ("kafka: {}\n", [("key/missing", 1, 8), ("key/missing", 1, 8)]),
         (
@@ -244,3 +249,10 @@ def test_a_secret_that_cannot_be_read_is_refused(
     monkeypatch.setattr(os, "access", lambda *_: False)
     text = "redis: {url: redis://db, password_file: password}\n"
     assert refused(tmp_path, text) == [("config/unreadable", 1, 41)]
+
+
+def test_lints_are_set_for_all_rules(tmp_path: Path) -> None:
+    """How long windows have to be, and what nobody wants to hear."""
+    lints = load(tmp_path, "lints: {least_intervals: 4, disable: [lint/no-scope]}\n").lints
+    assert (lints.least_intervals, lints.disable) == (4, {"lint/no-scope"})
+    assert load(tmp_path, "lints: {}\n").lints == Settings().lints

@@ -31,13 +31,16 @@ class RecordingSink:
     def __init__(self) -> None:
         self.batches: list[tuple[str, Batch]] = []
         self.buried: list[tuple[str, bytes, str]] = []
+        #: What is in the windows: the numbers of each origin, without what was forgotten.
+        self.origins: dict[str, list[int]] = {}
+        self.forgotten: list[str] = []
         self.refusals = 0
         self.full = False
         self.failure: Callable[[Batch], Exception | None] = lambda _: None
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def ingest(self, batch: Batch, *, source: str) -> None:
+    async def ingest(self, batch: Batch, *, source: str, origin: str = "") -> None:
         await self.gate.wait()
         if self.full:
             self.refusals += 1
@@ -45,6 +48,11 @@ class RecordingSink:
         if (failure := self.failure(batch)) is not None:
             raise failure
         self.batches.append((source, batch))
+        self.origins.setdefault(origin, []).extend(int(s.value) for s in batch.samples)
+
+    async def forget(self, origin: str) -> None:
+        self.forgotten.append(origin)
+        self.origins.pop(origin, None)
 
     async def bury(self, source: str, body: bytes, reason: str) -> None:
         if self.full:

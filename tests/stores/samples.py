@@ -9,7 +9,7 @@ from rollbackd.model.events import Alert, AlertStatus
 from rollbackd.model.incidents import Evidence, Incident, JournalRecord, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import BranchPolicy
-from rollbackd.model.triggers import RuleState, TargetReading, Trigger, Verdict
+from rollbackd.model.triggers import RuleInstance, RuleState, TargetReading, Trigger, Verdict
 from rollbackd.ports import InboxEntry
 
 NOW = 1_790_000_000_000
@@ -87,4 +87,21 @@ def odd_floats(incident: Incident) -> Incident:
         incident,
         triggers=[trigger],
         evidence=Evidence(captured_at_ms=NOW, readings=[reading]),
+    )
+
+
+def rule_instance(
+    region: str = "eu", state: str = "pending", *, seen: int = NOW, rule_id: str = "r1"
+) -> RuleInstance:
+    """One instance of a rule."""
+    fired = NOW if state == "firing" else None
+    return RuleInstance(
+        rule_id=rule_id,
+        rule="QualityDrift",
+        group="g",
+        labels=(("alertname", "QualityDrift"), ("region", region)),
+        state=RuleState(state),
+        active_at_ms=NOW - 60_000,
+        fired_at_ms=fired,
+        seen_at_ms=seen,
     )

@@ -23,6 +23,7 @@ from tests.stores.samples import (
     new_incident,
     odd_floats,
     record_of,
+    rule_instance,
     stepped,
 )
 
@@ -232,6 +233,7 @@ async def test_what_is_not_there_is_none(store: Store) -> None:
     assert await store.dead_letters() == []
     assert await store.firing_alerts() == []
     assert await store.incidents(open_only=True) == []
+    assert await store.rule_states() == []
 
 
 async def test_an_incident_keeps_floats_that_json_does_not_know(store: Store) -> None:
@@ -247,6 +249,47 @@ async def test_an_incident_keeps_floats_that_json_does_not_know(store: Store) ->
     assert found is not None
     assert math.isnan(found.triggers[0].value)
     assert found.triggers[0].annotations == {"summary": "nan"}
+
+
+async def test_rule_instances_are_kept_as_they_are_now(store: Store, backend: Backend) -> None:
+    """A later one replaces the one before, and all are there after a restart."""
+    eu, us = rule_instance("eu"), rule_instance("us", seen=NOW + 1)
+    other = rule_instance("eu", rule_id="r2", seen=NOW + 2)
+    await store.put_rule_states([eu, us, other])
+    await store.put_rule_states([])
+    assert await store.rule_states() == [other, us, eu]
+    fired = rule_instance("eu", "firing", seen=NOW + 3)
+    await store.put_rule_states([fired])
+    await store.close()
+    reopened = await backend.store()
+    assert await reopened.rule_states() == [fired, other, us]
+    await reopened.close()
+
+
+async def test_a_rule_instance_that_ended_is_forgotten(store: Store) -> None:
+    """Unless somebody has seen it since: replicas share a store."""
+    await store.put_rule_states([rule_instance("eu"), rule_instance("us", seen=NOW + 5)])
+    ended = [rule_instance("eu", "inactive"), rule_instance("us", "inactive", seen=NOW + 4)]
+    await store.put_rule_states([*ended, rule_instance("nobody", "inactive")])
+    assert await store.rule_states() == [rule_instance("us", seen=NOW + 5)]
+    await store.put_rule_states([rule_instance("us", seen=NOW + 1)])
+    assert await store.rule_states() == [rule_instance("us", seen=NOW + 5)]
+
+
+async def test_rule_instances_that_nobody_sees_are_forgotten(store: Store) -> None:
+    """After a day."""
+    await store.put_rule_states([rule_instance("old"), rule_instance("edge", seen=NOW + 1)])
+    await store.put_rule_states([new := rule_instance("new", seen=NOW + DAY + 1)])
+    assert await store.rule_states() == [new, rule_instance("edge", seen=NOW + 1)]
+
+
+async def test_rule_instances_are_bounded(store: Store) -> None:
+    """Of more than ten thousand, those that were seen last are kept."""
+    many = [rule_instance(f"r{n}", seen=NOW + n) for n in range(10_005)]
+    await store.put_rule_states(many)
+    assert await store.rule_states() == many[:4:-1]
+    await store.put_rule_states([more := rule_instance("more", seen=NOW + 20_000)])
+    assert await store.rule_states() == [more, *many[:5:-1]]
 
 
 async def test_the_newest_known_good_set_counts(store: Store) -> None:

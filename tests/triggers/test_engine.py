@@ -232,3 +232,16 @@ def test_build_reports_every_mistake_of_every_file() -> None:
         Engine.build(files, targets=["y["])
     ids = [d.id for d in caught.value.diagnostics]
     assert ids == ["promql/type", "promql/syntax", "rule/template", "promql/syntax"]
+
+
+def test_a_lost_partition_takes_its_instances_along() -> None:
+    """What fires because of its series ends; what other partitions feed goes on."""
+    engine = engine_of("- {alert: A, expr: x > 1}")
+    for region, origin in (("eu", "events-0"), ("us", "events-1")):
+        engine.ingest([Sample(named("x", region=region), 2.0, T0)], T0, origin)
+    assert len(engine.evaluate(T0).firing) == 2
+    assert engine.drop_origin("events-0") == 1
+    assert engine.dirty
+    found = engine.evaluate(T0 + 1)
+    assert states(found.transitions) == [("A", "inactive")]
+    assert [t.label("region") for t in found.firing] == ["us"]

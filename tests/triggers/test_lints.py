@@ -279,6 +279,15 @@ def test_a_comparison_that_may_hold(expr: str) -> None:
     assert [w for w in found(alert(expr)) if w.startswith("lint/never-true")] == []
 
 
+def test_rules_that_record_each_other_are_looked_at_once() -> None:
+    """In circles, and by a billion ways."""
+    chain = [record(f"r{i + 1}", f"r{i} + r{i} * on () group_left max(r{i})") for i in range(40)]
+    chain += [record("r0", "r40 / x")]
+    assert found(*chain, alert("r40 > 1 and on () r0 > 1", BRANCH)) == [f"{SILENT} r0"]
+    long = [record(f"r{i + 1}", f"r{i}") for i in range(3_000)]
+    assert found(*long, alert("r3000 > 1", BRANCH)) == []
+
+
 def test_lints_are_silenced_by_comments_and_options() -> None:
     """For a rule, for a file, for everything."""
     bad = alert("sum(avg_over_time(x[5m])) > 1", BRANCH)

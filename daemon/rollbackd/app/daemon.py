@@ -24,6 +24,7 @@ from rollbackd.app.intake import Intake
 from rollbackd.app.lifecycle import Cleanups, cancel
 from rollbackd.app.operations import DaemonOperations
 from rollbackd.app.paging import LogNotifier
+from rollbackd.app.rule_states import RuleStates
 from rollbackd.app.systemd import ServiceManager
 from rollbackd.app.targets import LiveTargets
 from rollbackd.clock import Clock, ScaledClock, SystemClock
@@ -39,6 +40,7 @@ from rollbackd.settings import Settings, load_settings
 from rollbackd.sources.kafka import KafkaSource
 from rollbackd.telemetry import Telemetry
 from rollbackd.triggers.engine import Engine
+from rollbackd.triggers.memory import RestorePolicy
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +109,8 @@ class Daemon:
         )
         self._build()
         await self._intake.restore()
+        await self._rule_states.restore()
+        self._cleanups.push("rule states", self._rule_states.write)
         self._dispatcher.pause = await self._backends.store.pause()
         await self._resume_incidents()
         self._spawn("evaluation", self._evaluation.run())
@@ -114,6 +118,7 @@ class Daemon:
         self._cleanups.push("http", self._http.stop)
         if self._kafka is not None:
             self._spawn("kafka", self._kafka.run())
+        self._spawn("rule states", self._rule_states.settle())
         self._spawn("housekeeping", self._housekeeping.run())
         self._reload_succeeded()
         self._ready = True
@@ -199,6 +204,16 @@ class Daemon:
             coalesce_ms=settings.engine.coalesce_ms,
         )
         self._kafka = self._kafka_source()
+        self._rule_states = RuleStates(
+            engine=lambda: self.engine,
+            store=store,
+            clock=clock,
+            policy=RestorePolicy(
+                grace_ms=settings.engine.for_grace_ms,
+                tolerance_ms=settings.engine.outage_tolerance_ms,
+            ),
+            caught_up=self._kafka.caught_up if self._kafka else lambda: True,
+        )
         self._housekeeping = Housekeeping(
             engine=lambda: self.engine,
             store=store,
@@ -210,6 +225,7 @@ class Daemon:
             telemetry=telemetry,
             service_manager=self._service_manager,
             source_healthy=self._kafka.healthy if self._kafka else lambda: True,
+            rule_states=self._rule_states,
         )
         operations = DaemonOperations(
             intake=self._intake,

@@ -57,7 +57,8 @@ class Driver(Protocol):
 class Dispatcher:
     """Decides what becomes of each firing trigger.
 
-    `on_ignored` hears of a trigger that opens nothing, once for each reason.
+    `on_ignored` hears of a trigger that opens nothing, once for each reason; `new_id` names an
+    incident by the time of its opening.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Dispatcher:
         tree: DecisionTree,
         scope_labels: ScopeLabels,
         on_ignored: Callable[[Trigger, Reason], None] = lambda _trigger, _reason: None,
+        new_id: Callable[[int], str] | None = None,
     ) -> None:
         self.tree = tree
         self.pause: Pause | None = None
@@ -79,6 +81,7 @@ class Dispatcher:
         self._telemetry = telemetry
         self._scope_labels = scope_labels
         self._on_ignored = on_ignored
+        self._new_id = new_id or _new_id
         self._answered: dict[Instance, str] = {}
         self._inherited: set[Instance] = set()
         self._ignored: dict[Instance, Reason] = {}
@@ -229,7 +232,7 @@ class Dispatcher:
         now_ms = self._clock.now()
         epoch = await self._store.next_epoch(scope) if objection is None else 0
         incident, record = new_incident(
-            incident_id=_new_id(now_ms),
+            incident_id=self._new_id(now_ms),
             scope=scope,
             policy=policy,
             epoch=epoch,

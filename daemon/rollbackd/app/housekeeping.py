@@ -7,6 +7,7 @@ from typing import Final
 
 from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.evaluation import EvaluationLoop
+from rollbackd.app.rule_states import RuleStates
 from rollbackd.app.systemd import ServiceManager
 from rollbackd.clock import Clock
 from rollbackd.errors import RollbackdError
@@ -40,6 +41,7 @@ class Housekeeping:
         telemetry: Telemetry,
         service_manager: ServiceManager,
         source_healthy: Callable[[], bool],
+        rule_states: RuleStates,
     ) -> None:
         self.problems: list[str] = []
         self._engine = engine
@@ -52,6 +54,7 @@ class Housekeeping:
         self._telemetry = telemetry
         self._service_manager = service_manager
         self._source_healthy = source_healthy
+        self._rule_states = rule_states
 
     async def run(self) -> None:
         """Look after things until cancelled."""
@@ -86,6 +89,15 @@ class Housekeeping:
         for incident in self._runner.current():
             self._runner.gauges.show(incident, now_ms)
         self._show_silences(now_ms)
+        if not problems:
+            await self._keep_rule_states()
+
+    async def _keep_rule_states(self) -> None:
+        try:
+            async with asyncio.timeout(2):
+                await self._rule_states.keep()
+        except (RollbackdError, TimeoutError) as error:
+            logger.warning("rule states were not kept", extra={"because": str(error)})
 
     def _show_silences(self, now_ms: int) -> None:
         gauge = self._telemetry.rule_selector_silence

@@ -43,7 +43,7 @@ class Intake:
         self._telemetry = telemetry
         self._inbox_filled = True
 
-    async def ingest(self, batch: Batch, *, source: str) -> None:
+    async def ingest(self, batch: Batch, *, source: str, origin: str = "") -> None:
         """Take a batch. Alerts and known good sets are durable on return. Raises TemporaryError."""
         if batch.alerts:
             await self.accept_alerts(batch.alerts)
@@ -53,7 +53,15 @@ class Intake:
         for seen in batch.pins:
             self._pins.note(seen)
         if batch.samples:
-            self._take_samples(batch, source)
+            self._take_samples(batch, source, origin)
+
+    async def forget(self, origin: str) -> None:
+        """Drop the windows of a partition that was lost, or that is about to be read again."""
+        engine = self._engine()
+        dropped = engine.drop_origin(origin)
+        self._telemetry.series.set(engine.series_count)
+        about = {"origin": origin, "series": dropped}
+        logger.info("dropped the windows of a partition", extra=about)
 
     async def accept_alerts(self, alerts: Sequence[Alert]) -> int:
         """Commit alerts to the inbox; returns how many were new. Raises TemporaryError."""
@@ -121,9 +129,9 @@ class Intake:
         """The inbox may hold more than was taken."""
         self._inbox_filled = True
 
-    def _take_samples(self, batch: Batch, source: str) -> None:
+    def _take_samples(self, batch: Batch, source: str, origin: str) -> None:
         now_ms = self._clock.now()
-        result = self._engine().ingest(batch.samples, now_ms)
+        result = self._engine().ingest(batch.samples, now_ms, origin)
         self._telemetry.samples_ingested.labels(source).inc(result.accepted)
         for reason, count in result.refused.items():
             self._telemetry.samples_refused.labels(reason).inc(count)

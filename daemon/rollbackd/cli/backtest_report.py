@@ -14,6 +14,7 @@ from rollbackd.app.backtest.scoring import Score
 from rollbackd.app.backtest.timeline import (
     Closing,
     Moment,
+    Run,
     ending,
     moments,
     scopes_of,
@@ -78,16 +79,29 @@ def _told(moment: Moment) -> RenderableType:
     match moment:
         case Transition():
             words, style = _STATES[moment.state]
-            return Text.assemble(
-                moment.rule, " ", (words, style), (f"  {number(moment.value)}", "dim")
-            )
+            ended = moment.state is RuleState.INACTIVE
+            value = "" if ended else f"  {number(moment.value)}"
+            return Text.assemble(moment.rule, " ", (words, style), (value, "dim"))
         case Ignored():
             return Text(f"{moment.rule} opens nothing: {moment.reason}", style="yellow")
         case Closing():
             text = f"decision {moment.decision.number} {_end(moment.decision)}"
             return Text(text, style="dim")
+        case Run():
+            return _run(moment)
         case Decision():
             return _decision(moment) if moment.would_act else _refusal(moment)
+
+
+def _run(run: Run) -> Text:
+    until = format_time(run.to_ms)[11:-1]
+    if isinstance(run.first, Decision):
+        text = _refusal(run.first)
+        return text.append(f", {run.times} times until {until}", "dim")
+    fires = (run.times + 1) // 2
+    return Text.assemble(
+        f"{run.first.rule} ", ("flaps", "bold red"), (f": fires {fires} times until {until}", "dim")
+    )
 
 
 def _end(decision: Decision) -> str:

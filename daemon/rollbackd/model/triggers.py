@@ -42,6 +42,27 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
         return dict(self.labels).get(name, "")
 
 
+class RuleInstance(msgspec.Struct, frozen=True, kw_only=True):
+    """One instance of an alert rule, as it is kept over a restart."""
+
+    #: What makes the rule the same one: group, name, expression, durations and labels.
+    rule_id: str
+    rule: str
+    group: str
+    labels: Labels
+    #: `inactive`: it has ended, and the store forgets it.
+    state: RuleState
+    active_at_ms: int
+    fired_at_ms: int | None = None
+    #: When the expression held last.
+    seen_at_ms: int
+
+    @property
+    def key(self) -> tuple[str, Labels]:
+        """What it is told from others by."""
+        return self.rule_id, self.labels
+
+
 class Verdict(StrEnum):
     """Three values, everywhere."""
 

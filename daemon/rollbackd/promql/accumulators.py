@@ -30,16 +30,12 @@ class Lost(Exception):  # noqa: N818  # it is a verdict, and caught at once
 class Accumulator(Protocol):
     """A number of the samples in a window."""
 
-    def restart(self, values: Sequence[float]) -> None:
-        """Take these samples and no others. Raises Lost when that cannot be followed."""
+    def restart(self, values: Sequence[float]) -> float:
+        """The number of these samples and no others. Raises Lost when there is no following it."""
         ...
 
-    def update(self, come: Sequence[float], gone: Sequence[float]) -> None:
-        """Take some in and others out. Raises Lost."""
-        ...
-
-    def value(self, count: int) -> float:
-        """The number for all `count` samples. Raises Lost."""
+    def move(self, come: Sequence[float], gone: Sequence[float], count: int) -> float:
+        """The number when some came and others went and `count` are there. Raises Lost."""
         ...
 
 
@@ -48,13 +44,11 @@ class Count:
 
     __slots__ = ()
 
-    def restart(self, values: Sequence[float]) -> None:
-        """Nothing to remember."""
+    def restart(self, values: Sequence[float]) -> float:
+        """The number of samples."""
+        return float(len(values))
 
-    def update(self, come: Sequence[float], gone: Sequence[float]) -> None:
-        """Nothing to remember."""
-
-    def value(self, count: int) -> float:
+    def move(self, _come: Sequence[float], _gone: Sequence[float], count: int) -> float:
         """The number of samples."""
         return float(count)
 
@@ -64,34 +58,44 @@ class Sum:
 
     __slots__ = ("_largest", "_rest", "_total")
 
-    def restart(self, values: Sequence[float]) -> None:
+    def restart(self, values: Sequence[float]) -> float:
         """Raises Lost when the sum is not finite."""
         self._total = self._rest = 0.0
         self._add(values)
         self._largest = abs(self._total)
+        return self._total
 
-    def update(self, come: Sequence[float], gone: Sequence[float]) -> None:
+    def move(self, come: Sequence[float], gone: Sequence[float], _count: int) -> float:
         """Raises Lost when the sum is not finite, or most of it cancelled out."""
-        self._add([*come, *map(neg, gone)] if gone else come)
-        size = abs(self._total)
+        if len(come) == 1 and not gone:
+            total, value = self._total, come[0]
+            result = total + value
+            if abs(total) >= abs(value):
+                self._rest += (total - result) + value
+            else:
+                self._rest += (value - result) + total
+            if result - result != 0.0:  # NaN or an infinity
+                raise Lost
+            self._total = result
+        else:
+            self._add([*come, *map(neg, gone)])
+        result = self._total + self._rest
+        size = abs(result)
         if size > self._largest:
             self._largest = size
         elif size < self._largest * _CANCELLED:
             raise Lost
-
-    def value(self, _count: int, /) -> float:
-        """The sum, correctly rounded."""
-        return self._total
+        return result
 
     def _add(self, values: Sequence[float]) -> None:
-        before, rest = self._total, self._rest
+        parts = (self._total, self._rest, *values)
         try:
-            total = math.fsum((before, rest, *values))
-            self._rest = math.fsum((before, rest, *values, -total))
+            total = math.fsum(parts)
+            if total - total != 0.0:  # NaN or an infinity
+                raise Lost
+            self._rest = math.fsum((*parts, -total))
         except (OverflowError, ValueError):
             raise Lost from None
-        if total - total != 0.0:  # NaN or an infinity
-            raise Lost
         self._total = total
 
 
@@ -100,9 +104,13 @@ class Mean(Sum):
 
     __slots__ = ()
 
-    def value(self, count: int, /) -> float:
-        """The mean."""
-        return self._total / count
+    def restart(self, values: Sequence[float]) -> float:
+        """Raises Lost when the sum is not finite."""
+        return super().restart(values) / len(values)
+
+    def move(self, come: Sequence[float], gone: Sequence[float], count: int) -> float:
+        """Raises Lost when the sum is not finite, or most of it cancelled out."""
+        return super().move(come, gone, count) / count
 
 
 class Variance:
@@ -115,36 +123,35 @@ class Variance:
         self._distances = Sum()
         self._squares = Sum()
 
-    def restart(self, values: Sequence[float]) -> None:
+    def restart(self, values: Sequence[float]) -> float:
         """Raises Lost when there is a value that is not finite."""
         # Of equal values the variance is exactly 0, which a rounded mean would spoil.
-        self._centre_on(values[0], values)
-        if self._is_off_centre(len(values)):
-            self._centre_on(math.fsum(values) / len(values), values)
+        try:
+            return self._centred(values[0], values)
+        except Lost:
+            return self._centred(Sum().restart(values) / len(values), values)
 
-    def update(self, come: Sequence[float], gone: Sequence[float]) -> None:
-        """Raises Lost."""
+    def move(self, come: Sequence[float], gone: Sequence[float], count: int) -> float:
+        """Raises Lost, also when the mean has moved away."""
         centre = self._centre
         came, went = [v - centre for v in come], [v - centre for v in gone]
-        self._distances.update(came, went)
-        self._squares.update([d * d for d in came], [d * d for d in went])
+        distance = self._distances.move(came, went, count)
+        squares = self._squares.move([d * d for d in came], [d * d for d in went], count)
+        return _variance(distance, squares, count)
 
-    def value(self, count: int) -> float:
-        """Raises Lost when the mean has moved away."""
-        if self._is_off_centre(count):
-            raise Lost
-        total = self._distances.value(count)
-        return max(0.0, self._squares.value(count) - total * total / count) / count
-
-    def _centre_on(self, centre: float, values: Sequence[float]) -> None:
+    def _centred(self, centre: float, values: Sequence[float]) -> float:
         self._centre = centre
         distances = [v - centre for v in values]
-        self._distances.restart(distances)
-        self._squares.restart([d * d for d in distances])
+        distance = self._distances.restart(distances)
+        squares = self._squares.restart([d * d for d in distances])
+        return _variance(distance, squares, len(values))
 
-    def _is_off_centre(self, count: int) -> bool:
-        total = self._distances.value(count)
-        return total * total / count > self._squares.value(count) * _OFF_CENTRE
+
+def _variance(distance: float, squares: float, count: int) -> float:
+    of_the_mean = distance * distance / count
+    if of_the_mean > squares * _OFF_CENTRE:
+        raise Lost
+    return (squares - of_the_mean) / count
 
 
 class Deviation(Variance):
@@ -152,9 +159,13 @@ class Deviation(Variance):
 
     __slots__ = ()
 
-    def value(self, count: int) -> float:
-        """The root of the variance."""
-        return math.sqrt(super().value(count))
+    def restart(self, values: Sequence[float]) -> float:
+        """Raises Lost when there is a value that is not finite."""
+        return math.sqrt(super().restart(values))
+
+    def move(self, come: Sequence[float], gone: Sequence[float], count: int) -> float:
+        """Raises Lost, also when the mean has moved away."""
+        return math.sqrt(super().move(come, gone, count))
 
 
 class Ranked:
@@ -170,7 +181,7 @@ class Ranked:
         self._q = q
         self._most = 0
 
-    def restart(self, values: Sequence[float]) -> None:
+    def restart(self, values: Sequence[float]) -> float:
         """Sort all of them once. Raises Lost when there is no such place."""
         if not 0 <= self._q <= 1:
             raise Lost
@@ -182,9 +193,10 @@ class Ranked:
         self._near = array("d", ordered[nans:])
         self._low, self._high = -math.inf, math.inf
         self._cut_back(len(ordered))
+        return self._value(len(ordered))
 
-    def update(self, come: Sequence[float], gone: Sequence[float]) -> None:
-        """Raises Lost when one that goes cannot be told from its equals outside."""
+    def move(self, come: Sequence[float], gone: Sequence[float], count: int) -> float:
+        """Raises Lost when the place, or one that goes, is not among what is kept."""
         low, high, near = self._low, self._high, self._near
         for value in come:
             if value < low:
@@ -203,33 +215,34 @@ class Ranked:
                 del near[index]
             elif value != value:  # noqa: PLR0124  # NaN
                 self._nans -= 1
+        if len(near) > self._most:
+            self._cut_back(count)
+        return self._value(count)
 
-    def value(self, count: int) -> float:
-        """Raises Lost when the place is not among what is kept."""
+    def _value(self, count: int) -> float:
         near = self._near
         rank = self._q * (count - 1)
-        lower = math.floor(rank)
+        lower = int(rank)
         first = lower - self._nans - self._below
         last = first + 1 if lower < count - 1 else first
         if first < 0 or last >= len(near):
             raise Lost
-        if len(near) > self._most:
-            self._cut_back(count)
         weight = rank - lower
         return near[first] * (1 - weight) + near[last] * weight
 
     def _cut_back(self, count: int) -> None:
         near, margin = self._near, _MARGIN + math.isqrt(count)
         self._most = _OVERGROWN * margin
-        place = max(0, math.floor(self._q * (count - 1)) - self._nans - self._below)
-        start, end = max(0, place - margin), place + margin + 2
-        kept = near[start:end]
-        if start and kept:
-            self._below += start
-            self._low = kept[0]
+        place = int(self._q * (count - 1)) - self._nans - self._below
+        start, end = max(0, place - margin), max(0, place) + margin + 2
+        if start >= len(near):
+            return
         if end < len(near):
-            self._high = kept[-1]
-        self._near = kept
+            self._high = near[end - 1]
+        if start:
+            self._below += start
+            self._low = near[start]
+        self._near = near[start:end]
 
 
 class Least(Ranked):
@@ -240,14 +253,10 @@ class Least(Ranked):
     def __init__(self) -> None:
         super().__init__(0.0)
 
-    def value(self, count: int) -> float:
-        """Raises Lost when all that were kept have gone."""
-        if self._below or not self._near:
+    def _value(self, _count: int) -> float:
+        if not self._near:
             raise Lost
-        least = self._near[0]
-        if len(self._near) > self._most:
-            self._cut_back(count)
-        return least
+        return self._near[0]
 
 
 class Greatest(Ranked):
@@ -258,11 +267,7 @@ class Greatest(Ranked):
     def __init__(self) -> None:
         super().__init__(1.0)
 
-    def value(self, count: int) -> float:
-        """Raises Lost when all that were kept have gone."""
+    def _value(self, _count: int) -> float:
         if not self._near:
             raise Lost
-        greatest = self._near[-1]
-        if len(self._near) > self._most:
-            self._cut_back(count)
-        return greatest
+        return self._near[-1]

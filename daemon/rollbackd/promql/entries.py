@@ -19,8 +19,8 @@ class Entry:
     """A selector that is read, by whom, how far back, and the series it matches, sorted."""
 
     __slots__ = (
-        "_changes", "_forgotten", "edition", "members", "rules", "selector", "silent_since_ms",
-        "window_ms",
+        "_changes", "_forgotten", "edition", "members", "note", "rules", "selector",
+        "silent_since_ms", "window_ms",
     )  # fmt: skip
 
     def __init__(self, selector: Selector) -> None:
@@ -33,6 +33,8 @@ class Entry:
         #: Since when it has matched nothing, as far as anybody has looked; None while it does.
         self.silent_since_ms: int | None = None
         self._changes: list[Series] = []
+        #: Called with a member that has other samples than before.
+        self.note = self._changes.append
         self._forgotten = 0
 
     def admit(self, series: "Series") -> None:
@@ -45,10 +47,6 @@ class Entry:
         """Keep only these members."""
         self.members = members
         self.edition += 1
-
-    def note(self, series: "Series") -> None:
-        """A member has other samples than before."""
-        self._changes.append(series)
 
     @property
     def cursor(self) -> int:

@@ -7,7 +7,7 @@ at these series only, and hands out the same lists of labels until others have a
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from rollbackd.model.labels import Labels
 from rollbackd.promql.entries import Entry
@@ -23,8 +23,28 @@ _ALWAYS = -_NEVER
 #: it holds until the range starts behind `first`; the newest sample that it is made of.
 Glance = tuple[Any, int, int]
 
-#: (series, start, end) -> what is made of it, or None when the range has no samples.
-Look = Callable[[Series, int, int], Glance | None]
+
+class Look(Protocol):
+    """Makes something of one series; it may keep a memory of it."""
+
+    def look(self, series: Series, start_ms: int, end_ms: int) -> Glance | None:
+        """What is made of it, or None when the range has no samples."""
+        ...
+
+    def grow(self, series: Series, start_ms: int, end_ms: int) -> Any:
+        """The value if `first` is the same and `last` is the series' newest sample, else None."""
+        ...
+
+
+class Plain:
+    """A function that keeps no memory."""
+
+    def __init__(self, look: Callable[[Series, int, int], Glance | None]) -> None:
+        self.look = look
+
+    def grow(self, _series: Series, _start_ms: int, _end_ms: int) -> None:
+        """It has to look."""
+
 
 _NOTHING: Final[Glance] = (None, _NEVER, _ALWAYS)
 
@@ -62,8 +82,17 @@ class Following:
             self._start()
             self._entry = entry
         self._begin_ms, self._end_ms = start_ms, end_ms
-        for slot in self._doubtful(entry, start_ms):
-            self._renew(slot, start_ms, end_ms)
+        # `_doubtful` makes other lists when the members are others.
+        doubtful = self._doubtful(entry, start_ms)
+        members, looks, values, lasts = self._members, self._looks, self._values, self._lasts
+        for slot in doubtful:
+            series = members[slot]
+            grown = looks[slot].grow(series, start_ms, end_ms)
+            if grown is None:
+                self._renew(slot, start_ms, end_ms)
+            else:
+                values[slot] = grown
+                lasts[slot] = series.newest
         self._cursor = entry.cursor
         if self._oldest_ms < start_ms:
             self._oldest_ms = min(self._firsts, default=_NEVER)
@@ -73,7 +102,6 @@ class Following:
             slots = [i for i in range(len(self._members)) if i not in self._absent]
             self._present = slots, [self._labels[i] for i in slots]
         slots, labels = self._present
-        values = self._values
         return Columns(labels, [values[i] for i in slots])
 
     def seen(self) -> tuple[Sequence[Labels], Sequence[int]]:
@@ -115,7 +143,7 @@ class Following:
 
     def _renew(self, slot: int, start_ms: int, end_ms: int) -> None:
         series = self._members[slot]
-        glance = self._looks[slot](series, start_ms, end_ms)
+        glance = self._looks[slot].look(series, start_ms, end_ms)
         value, first, last = glance or _NOTHING
         if series.held is not None or series.newest > end_ms:
             # Time brings in what lies behind the end, and moves what holds.

@@ -1,6 +1,7 @@
 """Operators of two vectors: which elements match, and what becomes of them."""
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import cast
 
 from rollbackd.model.labels import METRIC_NAME, Labels, format_labels
@@ -153,12 +154,8 @@ class OneToOne:
         others = map(right.values.__getitem__, rights)
         found = list(map(self.function, ones, others))
         if self.operation.is_filter and None in found:
-            stay = [
-                (each, value)
-                for each, value in zip(labels, found, strict=True)
-                if value is not None
-            ]
-            return Columns([each for each, _ in stay], [value for _, value in stay])
+            stays = [value is not None for value in found]
+            labels, found = list(compress(labels, stays)), list(compress(found, stays))
         return Columns(labels, cast("list[float]", found))
 
     def _one_by_one(self, left: list[Element], right: list[Element]) -> Columns:

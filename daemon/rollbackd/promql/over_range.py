@@ -10,7 +10,7 @@ from typing import Any
 from rollbackd.promql.accumulators import Accumulator
 from rollbackd.promql.entries import Entry
 from rollbackd.promql.errors import EvaluationError
-from rollbackd.promql.following import Following, Glance, Look
+from rollbackd.promql.following import Following, Glance, Look, Plain
 from rollbackd.promql.operators import Context, Scalar, Windows, never_fails
 from rollbackd.promql.range_functions import RangeFunction
 from rollbackd.promql.selection import RangeSelector
@@ -108,5 +108,6 @@ class OverRange:
 
         accumulator: Callable[..., Accumulator] | None = self.function.accumulator
         if accumulator is None:
-            return lambda: look
-        return lambda: Track(accumulator(*parameters), look).look
+            plain = Plain(look)
+            return lambda: plain
+        return lambda: Track(accumulator(*parameters), look)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rollbackd.model.labels import Labels
-from rollbackd.promql.following import Following, Glance, Look
+from rollbackd.promql.following import Following, Glance, Plain
 from rollbackd.promql.freshness import Seen
 from rollbackd.promql.matchers import Selector
 from rollbackd.promql.operators import Context, Scalar, ToVector, Vector
@@ -44,8 +44,7 @@ def _newest(series: Series, start_ms: int, end_ms: int) -> Glance | None:
     return None if found is None else (found[1], found[0], found[0])
 
 
-def _look_for_newest() -> Look:
-    return _newest
+_NEWEST = Plain(_newest)
 
 
 class InstantSelector:
@@ -57,7 +56,7 @@ class InstantSelector:
         self.selector = selector
         self.when = when
         self.one_name = bool(selector.name)
-        self._following = Following(_look_for_newest, keeps_name=True)
+        self._following = Following(lambda: _NEWEST, keeps_name=True)
 
     def vector(self, ctx: Context) -> list[Element]:
         """One element for each series that has a sample and is not stale."""

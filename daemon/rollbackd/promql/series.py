@@ -70,8 +70,8 @@ class Series:
     """
 
     __slots__ = (
-        "bare", "cut", "dropped_at", "held", "labels", "late", "newest", "push_time", "push_value",
-        "readers", "rewrites", "stale_at", "times", "trim_at", "values",
+        "bare", "cut", "dropped_at", "held", "labels", "late", "newest", "origin", "push_time",
+        "push_value", "readers", "rewrites", "stale_at", "times", "trim_at", "values",
     )  # fmt: skip
 
     def __init__(self, labels: Labels, readers: Readers) -> None:
@@ -96,6 +96,8 @@ class Series:
         self.late: list[tuple[int, int, float]] = []
         self.trim_at = 64
         self.held: Held | None = None
+        #: Where its samples come from; None for what a rule makes.
+        self.origin: str | None = None
 
     def insert(self, time_ms: int, value: float) -> None:
         """Sort in a sample that came late; it goes behind those with the same time."""
@@ -109,7 +111,21 @@ class Series:
         # Conservative: windows are scanned for drops until the late region is gone.
         self.dropped_at = self.newest
         if value != value and is_stale(value):  # noqa: PLR0124  # NaN
-            self.stale_at = max(self.stale_at, time_ms)
+            self.note_stale(time_ms)
+
+    def note_stale(self, time_ms: int) -> None:
+        """There is a stale marker at this time; nobody goes on from what was there before."""
+        self.stale_at = max(self.stale_at, time_ms)
+        self.rewrites += 1
+        self.late.clear()
+
+    def hold(self, *, is_data: bool) -> Held:
+        """The intervals that hold without samples, from now on if there were none."""
+        if self.held is None:
+            self.held = Held(is_data=is_data)
+            self.rewrites += 1
+            self.late.clear()
+        return self.held
 
     def overwrite_last(self, value: float) -> None:
         """Replace the newest sample's value."""

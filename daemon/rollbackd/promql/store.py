@@ -57,7 +57,10 @@ class Store:
         self._nameless: list[Entry] = []
         self._readers: dict[tuple[Entry, ...], Readers] = {}
         self._dirty: set[Readers] = set()
-        self._arrived: set[Series] = set()
+        #: Series that samples came for, by where these came from.
+        self._arrived: dict[str | None, set[Series]] = {}
+        #: All the origins of series that have more than one.
+        self._shared: dict[Series, set[str]] = {}
         self._unread: set[Labels] = set()
 
     def __len__(self) -> int:
@@ -114,12 +117,12 @@ class Store:
         """Every registered selector with the rules that read it."""
         return ((e.selector, frozenset(e.rules)) for e in self._entries.values())
 
-    def ingest(self, samples: Iterable[Sample], now_ms: int) -> IngestResult:
+    def ingest(self, samples: Iterable[Sample], now_ms: int, origin: str = "") -> IngestResult:
         """Take samples in any order of series. `now_ms` is the wall or the stream's time."""
         refused: dict[Refusal, int] = {}
         accepted = 0
         known = self._series.get
-        arrived = self._arrived.add
+        arrived = self._arrived.setdefault(origin, set()).add
         too_early = now_ms + self.ahead_ms
         newest_kept = -_FOREVER if self.newest_ms is None else self.newest_ms
         for labels, value, time_ms in samples:
@@ -136,10 +139,11 @@ class Store:
             values = series.values
             if time_ms >= series.newest:
                 # `not >=` also catches NaN on either side.
-                if values and not value >= values[-1]:
-                    series.dropped_at = time_ms
+                if not (values and value >= values[-1]):
+                    if values:
+                        series.dropped_at = time_ms
                     if value != value and is_stale(value):  # noqa: PLR0124  # NaN
-                        series.stale_at = time_ms
+                        series.note_stale(time_ms)
                 series.push_time(time_ms)
                 series.push_value(value)
                 series.newest = time_ms
@@ -175,7 +179,7 @@ class Store:
             series.push_value(value)
         series.dropped_at = series.newest = time_ms
         if value != value and is_stale(value):  # noqa: PLR0124  # NaN
-            series.stale_at = time_ms
+            series.note_stale(time_ms)
         self._note(series)
         if before is None or before[1] != value:
             self._dirty.add(series.readers)
@@ -194,39 +198,77 @@ class Store:
         series = self._series.get(labels) or self._admit(labels)
         if isinstance(series, Refusal):
             return None
-        if series.held is None:
-            series.held = Held(is_data=is_data)
-        self._arrived.add(series)
-        return series.held
+        self._arrived.setdefault(None, set()).add(series)
+        return series.hold(is_data=is_data)
 
     def expire(self, now_ms: int) -> int:
         """Forget series that no window reaches any more; returns how many."""
         gone = [s for s in self._series.values() if self._is_idle(s, now_ms)]
-        for series in gone:
-            del self._series[series.labels]
-        dropped = set(map(id, gone))
+        self._remove(gone)
         for entry in self._entries.values():
-            if dropped and any(id(s) in dropped for s in entry.members):
-                newest = max(s.newest for s in entry.members)
-                entry.dismiss([s for s in entry.members if id(s) not in dropped])
-                if not entry.members and newest > -_FOREVER:
-                    entry.silent_since_ms = newest
             if not entry.members and entry.silent_since_ms is None:
                 entry.silent_since_ms = now_ms
         return len(gone)
 
+    def drop_origin(self, origin: str) -> int:
+        """Forget the series that only this origin has fed; returns how many.
+
+        One that another origin feeds too is kept, with all of its samples, until the last of them
+        is dropped. What holds without samples, a page or a baseline, stays.
+        """
+        self._settle()
+        gone = [s for s in self._series.values() if self._leaves(s, origin)]
+        self._remove(gone)
+        for series in gone:
+            self._dirty.add(series.readers)
+            if series.held is not None:
+                fresh = self._admit(series.labels)
+                assert isinstance(fresh, Series)
+                fresh.held = series.held
+                self._note(fresh)
+        return len(gone)
+
     def take_over(self, old: "Store") -> None:
         """Adopt the samples of every series that is read here too; `old` is spent."""
-        for labels, series in old._series.items():  # noqa: SLF001  # the same class
+        old._settle()  # noqa: SLF001  # the same class
+        for labels, series in old._series.items():  # noqa: SLF001
             mine = self._admit(labels)
             if isinstance(mine, Refusal):
                 continue
             mine.adopt(series)
-            self._arrived.add(mine)
+            mine.origin = series.origin
+            if series in old._shared:  # noqa: SLF001
+                self._shared[mine] = old._shared[series]  # noqa: SLF001
+            self._arrived.setdefault(None, set()).add(mine)
         for selector, entry in self._entries.items():
             if not entry.members:
                 entry.silent_since_ms = old.silent_since(selector)
         self.newest_ms = old.newest_ms
+
+    def _remove(self, gone: Sequence[Series]) -> None:
+        if not gone:
+            return
+        for series in gone:
+            del self._series[series.labels]
+            self._shared.pop(series, None)
+        dropped = set(map(id, gone))
+        for entry in self._entries.values():
+            if any(id(s) in dropped for s in entry.members):
+                newest = max(s.newest for s in entry.members)
+                entry.dismiss([s for s in entry.members if id(s) not in dropped])
+                if not entry.members and newest > -_FOREVER:
+                    entry.silent_since_ms = newest
+
+    def _leaves(self, series: Series, origin: str) -> bool:
+        """Take an origin from a series; whether it was the only one."""
+        origins = self._shared.get(series)
+        if origins is None:
+            return series.origin == origin
+        origins.discard(origin)
+        if len(origins) == 1:
+            (series.origin,) = origins
+            del self._shared[series]
+        return False
 
     def _is_idle(self, series: Series, now_ms: int) -> bool:
         reach = now_ms - series.readers.window_ms - self.lateness_ms
@@ -269,13 +311,22 @@ class Store:
 
     def _settle(self) -> None:
         """Tell the readers of every series that samples came for."""
-        self._dirty.update(series.readers for series in self._arrived)
-        for series in self._arrived:
-            for entry in series.readers.entries:
-                entry.note(series)
+        for origin, arrived in self._arrived.items():
+            self._dirty.update(series.readers for series in arrived)
+            for series in arrived:
+                if origin is not None and origin != series.origin:
+                    self._attribute(series, origin)
+                for entry in series.readers.entries:
+                    entry.note(series)
         self._arrived.clear()
         for entry in self._entries.values():
             entry.forget()
+
+    def _attribute(self, series: Series, origin: str) -> None:
+        if series.origin is None:
+            series.origin = origin
+        else:
+            self._shared.setdefault(series, {series.origin}).add(origin)
 
     def _note(self, series: Series) -> None:
         for entry in series.readers.entries:

@@ -1,12 +1,14 @@
 """Ranges of series, summarized by functions; a window that moves on is not read again."""
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 
 from rollbackd.promql.accumulators import Accumulator, Lost
-from rollbackd.promql.following import Glance, Look
+from rollbackd.promql.following import Glance
 from rollbackd.promql.series import Series
 
-_NOWHERE = -1
+#: Instead of a number of rewrites: start anew.
+_LOST = -1
 
 
 class Track:
@@ -15,59 +17,73 @@ class Track:
     What it cannot follow, such as stale markers inside the range, is left to `otherwise`.
     """
 
-    __slots__ = ("_accumulator", "_high", "_low", "_otherwise", "_rewrites", "_start_ms")
+    __slots__ = (
+        "_accumulator", "_first_ms", "_high", "_low", "_otherwise", "_rewrites", "_start_ms",
+    )  # fmt: skip
 
-    def __init__(self, accumulator: Accumulator, otherwise: Look) -> None:
+    def __init__(
+        self, accumulator: Accumulator, otherwise: Callable[[Series, int, int], Glance | None]
+    ) -> None:
         self._accumulator = accumulator
         self._otherwise = otherwise
-        self._low = self._high = _NOWHERE
-        self._rewrites = 0
-        self._start_ms = 0
+        self._low = self._high = 0
+        self._rewrites = _LOST
+        self._start_ms = self._first_ms = 0
+
+    def grow(self, series: Series, start_ms: int, end_ms: int) -> float | None:
+        """The number when there is nothing but new samples: by far the most frequent case.
+
+        None when it is another case; when it is not, the range's first sample is the same.
+        """
+        if series.rewrites != self._rewrites or start_ms > self._first_ms or end_ms < series.newest:
+            return None
+        values, cut = series.values, series.cut
+        come = values[self._high - cut :]
+        self._high = high = len(values) + cut
+        try:
+            return self._accumulator.move(come, (), high - self._low)
+        except Lost:
+            self._rewrites = _LOST
+            return None
 
     def look(self, series: Series, start_ms: int, end_ms: int) -> Glance | None:
         """The number of a range, or None when it has no samples.
 
         The range may only move forward from one call to the next.
         """
-        times, cut = series.times, series.cut
+        times, values, cut = series.times, series.values, series.cut
         if series.rewrites != self._rewrites:
             self._take_late(series)
         was_low, was_high = self._low - cut, self._high - cut
-        self._low = _NOWHERE
+        follows = self._rewrites != _LOST and was_low >= 0
         high = len(times) if end_ms >= series.newest else bisect_right(times, end_ms)
-        low = max(was_low, 0)
+        low = was_low if follows else 0
         if low < high and times[low] < start_ms:
             low = bisect_left(times, start_ms, low, high)
+        self._rewrites = _LOST
         if low >= high or series.held is not None or series.stale_at >= times[low]:
             return self._otherwise(series, start_ms, end_ms)
         try:
-            if was_low < 0 or low > was_high:
-                found = self._anew(series, low, high)
+            if follows and low <= was_high <= high:
+                come, gone = values[was_high:high], values[was_low:low]
+                try:
+                    found = self._accumulator.move(come, gone, high - low)
+                except Lost:
+                    found = self._accumulator.restart(values[low:high])
             else:
-                found = self._onward(series, (was_low, was_high), low, high)
+                found = self._accumulator.restart(values[low:high])
         except Lost:
             return self._otherwise(series, start_ms, end_ms)
         self._low, self._high = low + cut, high + cut
-        self._rewrites, self._start_ms = series.rewrites, start_ms
-        return found, times[low], times[high - 1]
-
-    def _anew(self, series: Series, low: int, high: int) -> float:
-        self._accumulator.restart(series.values[low:high])
-        return self._accumulator.value(high - low)
-
-    def _onward(self, series: Series, was: tuple[int, int], low: int, high: int) -> float:
-        values = series.values
-        try:
-            self._accumulator.update(values[was[1] : high], values[was[0] : low])
-            return self._accumulator.value(high - low)
-        except Lost:
-            return self._anew(series, low, high)
+        self._rewrites, self._start_ms, self._first_ms = series.rewrites, start_ms, times[low]
+        return found, self._first_ms, times[high - 1]
 
     def _take_late(self, series: Series) -> None:
-        """Take in what was sorted in below `high`; forget all when that is not known."""
+        """Take in what was sorted in below `high`; it is lost when that is not known."""
         missed = series.rewrites - self._rewrites
-        if self._low == _NOWHERE or missed > len(series.late):
-            self._low = _NOWHERE
+        known = self._rewrites != _LOST and missed <= len(series.late)
+        self._rewrites = series.rewrites if known else _LOST
+        if not known:
             return
         for position, time_ms, value in series.late[-missed:]:
             if position >= self._high:
@@ -77,7 +93,7 @@ class Track:
                 self._low += 1
                 continue
             try:
-                self._accumulator.update((value,), ())
+                self._accumulator.move((value,), (), self._high - self._low)
             except Lost:
-                self._low = _NOWHERE
+                self._rewrites = _LOST
                 return

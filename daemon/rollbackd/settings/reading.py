@@ -287,12 +287,16 @@ def _scope_labels(reader: Reader) -> ScopeLabels:
 
 
 def _engine(reader: Reader) -> EngineSettings:
-    f = reader.fields(("coalesce", "lateness", "max_series", "default_interval"))
+    f = reader.fields(
+        ("coalesce", "lateness", "max_series", "default_interval", "for_grace", "outage_tolerance")
+    )
     return EngineSettings(
         coalesce_ms=f.read("coalesce", _positive, 100),
         lateness_ms=f.read("lateness", Reader.duration_ms, 60_000),
         max_series=f.read("max_series", lambda r: r.integer(200_000, minimum=1), 200_000),
         default_interval_ms=f.read("default_interval", _positive, 15_000),
+        for_grace_ms=f.read("for_grace", Reader.duration_ms, 1_000),
+        outage_tolerance_ms=f.read("outage_tolerance", Reader.duration_ms, 3_600_000),
     )
 
 

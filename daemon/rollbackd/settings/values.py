@@ -134,6 +134,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     lateness_ms: int = 60_000
     max_series: int = 200_000
     default_interval_ms: int = 15_000
+    #: After a restart an instance of a rule fires no sooner; rules with a shorter `for` start anew.
+    for_grace_ms: int = 1_000
+    #: After an outage that was longer, every `for` starts anew.
+    outage_tolerance_ms: int = 3_600_000
 
 
 class LintSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Model values to JSON and back, and the limits that both stores share."""
 
+import hashlib
 import math
 from typing import Any, Final, TypeVar
 
@@ -7,9 +8,14 @@ import msgspec
 
 from rollbackd.errors import PermanentError
 from rollbackd.model.incidents import Incident
+from rollbackd.model.triggers import RuleInstance
 from rollbackd.ports import DeadLetter, StaleIncidentError
 
 T = TypeVar("T")
+
+#: How long a rule instance is kept that nobody sees any more, and how many are kept.
+RULE_STATE_MEMORY_MS: Final = 86_400_000
+RULE_STATES: Final = 10_000
 
 #: How long a handled alert is kept, so that its repetition is known as such.
 INBOX_MEMORY_MS: Final = 7 * 86_400_000
@@ -17,6 +23,11 @@ INBOX_MEMORY_MS: Final = 7 * 86_400_000
 #: How many dead letters are kept, and how much of each.
 DEAD_LETTERS: Final = 1_000
 DEAD_LETTER_BYTES: Final = 65_536
+
+
+def rule_state_key(instance: RuleInstance) -> str:
+    """The same for the same instance of the same rule, in 32 characters."""
+    return hashlib.sha256(msgspec.json.encode(instance.key)).hexdigest()[:32]
 
 
 def encode(value: object) -> bytes:

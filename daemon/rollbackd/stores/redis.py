@@ -13,6 +13,8 @@ pass over it; they never miss one.
     rollbackd:{store}:incidents                ZSET of incident ids by opened_at_ms
     rollbackd:{store}:incident_scopes          HASH incident id -> scope
     rollbackd:{store}:pause                    STRING (JSON), while paused
+    rollbackd:{store}:rule_states              HASH key -> rule instance (JSON)
+    rollbackd:{store}:rule_states_seen         ZSET of their keys by seen_at_ms
     rollbackd:{store}:dead_letters             LIST (JSON), newest first, at most 1,000
     rollbackd:{store}:inbox:entries            HASH key -> entry (JSON)
     rollbackd:{store}:inbox:pending            ZSET of unhandled keys by order of arrival
@@ -31,12 +33,16 @@ from rollbackd.errors import PermanentError
 from rollbackd.model.events import AlertStatus, KnownGood
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Scope
+from rollbackd.model.triggers import RuleInstance, RuleState
 from rollbackd.ports import DeadLetter, InboxEntry, Pause, ScopeBusyError
 from rollbackd.stores.records import (
     DEAD_LETTERS,
     INBOX_MEMORY_MS,
+    RULE_STATE_MEMORY_MS,
+    RULE_STATES,
     decode,
     encode,
+    rule_state_key,
     shortened,
     stale,
 )
@@ -46,11 +52,14 @@ _ADVANCE: Final = Script.load(__package__, "advance")
 _NEXT_EPOCH: Final = Script.load(__package__, "next_epoch")
 _OPEN_INCIDENT: Final = Script.load(__package__, "open_incident")
 _PUT_KNOWN_GOOD: Final = Script.load(__package__, "put_known_good")
+_PUT_RULE_STATES: Final = Script.load(__package__, "put_rule_states")
 
 _SCOPES: Final = "rollbackd:{store}:scopes"
 _INCIDENTS: Final = "rollbackd:{store}:incidents"
 _INCIDENT_SCOPES: Final = "rollbackd:{store}:incident_scopes"
 _PAUSE: Final = "rollbackd:{store}:pause"
+_RULE_STATES: Final = "rollbackd:{store}:rule_states"
+_RULE_STATES_SEEN: Final = "rollbackd:{store}:rule_states_seen"
 _LETTERS: Final = "rollbackd:{store}:dead_letters"
 _ENTRIES: Final = "rollbackd:{store}:inbox:entries"
 _PENDING: Final = "rollbackd:{store}:inbox:pending"
@@ -79,7 +88,9 @@ class RedisStore:
                 f"Redis `{connection.address}` forgets everything when it restarts; set"
                 " `appendonly yes` there, or `wait_replicas` here"
             )
-        await connection.use(_ACCEPT, _ADVANCE, _NEXT_EPOCH, _OPEN_INCIDENT, _PUT_KNOWN_GOOD)
+        await connection.use(
+            _ACCEPT, _ADVANCE, _NEXT_EPOCH, _OPEN_INCIDENT, _PUT_KNOWN_GOOD, _PUT_RULE_STATES
+        )
         return cls(connection, wait_replicas=wait_replicas)
 
     async def accept(self, entries: Sequence[InboxEntry]) -> int:
@@ -209,6 +220,27 @@ class RedisStore:
         """See `ports.Store`."""
         bodies = await self._range("LRANGE", _LETTERS, limit)
         return [decode(body, DeadLetter) for body in bodies]
+
+    async def put_rule_states(self, instances: Sequence[RuleInstance]) -> None:
+        """See `ports.Store`."""
+        if not instances:
+            return
+        arguments: list[Argument] = []
+        for instance in instances:
+            ended = instance.state is RuleState.INACTIVE
+            arguments += (rule_state_key(instance), instance.seen_at_ms)
+            arguments.append(b"" if ended else encode(instance))
+        prune_before_ms = max(i.seen_at_ms for i in instances) - RULE_STATE_MEMORY_MS
+        keys = (_RULE_STATES, _RULE_STATES_SEEN)
+        await self._change(_PUT_RULE_STATES.call(keys, prune_before_ms, RULE_STATES, *arguments))
+
+    async def rule_states(self) -> list[RuleInstance]:
+        """See `ports.Store`."""
+        keys = await self._connection.read("ZREVRANGE", _RULE_STATES_SEEN, 0, -1)
+        if not keys:
+            return []
+        bodies = await self._connection.read("HMGET", _RULE_STATES, *keys)
+        return [decode(body, RuleInstance) for body in bodies if body is not None]
 
     async def ping(self) -> None:
         """See `ports.Store`."""

@@ -55,4 +55,14 @@ MIGRATIONS: Final = (
         "CREATE TABLE pause (only INTEGER PRIMARY KEY CHECK (only = 1), body BLOB NOT NULL) STRICT",
         "CREATE TABLE dead_letters (position INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT",
     ),
+    (
+        """
+        CREATE TABLE rule_states (
+          key TEXT PRIMARY KEY,
+          seen_at_ms INTEGER NOT NULL,
+          body BLOB NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX rule_states_by_age ON rule_states (seen_at_ms)",
+    ),
 )

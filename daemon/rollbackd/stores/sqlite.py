@@ -10,12 +10,16 @@ from rollbackd.errors import PermanentError
 from rollbackd.model.events import AlertStatus, KnownGood
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Scope
+from rollbackd.model.triggers import RuleInstance, RuleState
 from rollbackd.ports import DeadLetter, InboxEntry, Pause, ScopeBusyError
 from rollbackd.stores.records import (
     DEAD_LETTERS,
     INBOX_MEMORY_MS,
+    RULE_STATE_MEMORY_MS,
+    RULE_STATES,
     decode,
     encode,
+    rule_state_key,
     shortened,
     stale,
 )
@@ -31,6 +35,12 @@ _OPEN_INCIDENTS: Final = (
 _NEXT_EPOCH: Final = (
     "INSERT INTO epochs VALUES (?, ?)"
     " ON CONFLICT (scope) DO UPDATE SET epoch = max(epoch + 1, excluded.epoch) RETURNING epoch"
+)
+
+_PUT_RULE_STATE: Final = (
+    "INSERT INTO rule_states VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE"
+    " SET seen_at_ms = excluded.seen_at_ms, body = excluded.body"
+    " WHERE excluded.seen_at_ms >= seen_at_ms"
 )
 
 _PUT_KNOWN_GOOD: Final = (
@@ -147,6 +157,17 @@ class SQLiteStore:
         """See `ports.Store`."""
         return await self._all(
             DeadLetter, "SELECT body FROM dead_letters ORDER BY position DESC LIMIT ?", limit
+        )
+
+    async def put_rule_states(self, instances: Sequence[RuleInstance]) -> None:
+        """See `ports.Store`."""
+        if instances:
+            await self._database.run(lambda connection: _put_rule_states(connection, instances))
+
+    async def rule_states(self) -> list[RuleInstance]:
+        """See `ports.Store`."""
+        return await self._all(
+            RuleInstance, "SELECT body FROM rule_states ORDER BY seen_at_ms DESC, key DESC"
         )
 
     async def ping(self) -> None:
@@ -277,6 +298,27 @@ def _set_pause(connection: sqlite3.Connection, pause: Pause | None) -> None:
     connection.execute("DELETE FROM pause")
     if pause is not None:
         connection.execute("INSERT INTO pause VALUES (1, ?)", (encode(pause),))
+
+
+def _put_rule_states(connection: sqlite3.Connection, instances: Sequence[RuleInstance]) -> None:
+    ended = [i for i in instances if i.state is RuleState.INACTIVE]
+    active = [i for i in instances if i.state is not RuleState.INACTIVE]
+    connection.executemany(
+        "DELETE FROM rule_states WHERE key = ? AND seen_at_ms <= ?",
+        [(rule_state_key(i), i.seen_at_ms) for i in ended],
+    )
+    connection.executemany(
+        _PUT_RULE_STATE, [(rule_state_key(i), i.seen_at_ms, encode(i)) for i in active]
+    )
+    connection.execute(
+        "DELETE FROM rule_states WHERE seen_at_ms < ?",
+        (max(i.seen_at_ms for i in instances) - RULE_STATE_MEMORY_MS,),
+    )
+    connection.execute(
+        "DELETE FROM rule_states WHERE key IN"
+        " (SELECT key FROM rule_states ORDER BY seen_at_ms DESC, key DESC LIMIT -1 OFFSET ?)",
+        (RULE_STATES,),
+    )
 
 
 def _bury(connection: sqlite3.Connection, body: bytes) -> None:

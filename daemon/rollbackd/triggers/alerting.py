@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rollbackd.model.labels import METRIC_NAME, Labels, labels_of
-from rollbackd.model.triggers import RuleState, Trigger
+from rollbackd.model.triggers import RuleInstance, RuleState, Trigger
 from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.expressions import CompiledExpr
 from rollbackd.promql.freshness import Seen
 from rollbackd.promql.operators import Context
 from rollbackd.promql.store import Store
+from rollbackd.triggers.memory import Memory, rule_id_of
 from rollbackd.triggers.templates import Fill, Template
 
 ALERT_NAME: Final = "alertname"
@@ -32,6 +33,8 @@ class Instance:
     #: Since when it only fires because of `keep_firing_for`.
     kept_since_ms: int | None = None
     event_time_ms: int | None = None
+    #: When the expression held last.
+    seen_at_ms: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +51,8 @@ class AlertRule:
     annotations: Mapping[str, Template]
     external_labels: Mapping[str, str]
     active: dict[Labels, Instance] = field(default_factory=dict)
+    #: What is left from before a restart.
+    memory: Memory | None = None
     _written: set[Labels] = field(default_factory=set)
 
     def evaluate(self, store: Store, now_ms: int) -> list[Trigger]:
@@ -71,12 +76,39 @@ class AlertRule:
             if labels not in found
         ]
         self._write(store, now_ms)
+        if self.memory is not None and self.memory.is_over(now_ms):
+            self.memory = None
         return [t for t in transitions if t is not None]
+
+    @property
+    def id(self) -> str:
+        """What makes this the same rule after a restart or a reload."""
+        labels = sorted((name, template.text) for name, template in self.labels.items())
+        return rule_id_of(
+            self.group, self.name, self.expr.text, self.for_ms, self.keep_firing_for_ms, labels
+        )
+
+    def instances(self) -> list[RuleInstance]:
+        """Every instance as it is kept over a restart."""
+        rule_id = self.id if self.active else ""
+        return [
+            RuleInstance(
+                rule_id=rule_id,
+                rule=self.name,
+                group=self.group,
+                labels=instance.labels,
+                state=instance.state,
+                active_at_ms=instance.active_at_ms,
+                fired_at_ms=instance.fired_at_ms,
+                seen_at_ms=instance.seen_at_ms,
+            )
+            for instance in self.active.values()
+        ]
 
     def take_over(self, old: object) -> None:
         """Go on from where the same rule stood before a reload."""
         if isinstance(old, AlertRule):
-            self.active = old.active
+            self.active, self.memory = old.active, old.memory
             self._written = old._written  # noqa: SLF001  # the same class
 
     def deadline_ms(self) -> int | None:
@@ -123,13 +155,23 @@ class AlertRule:
         was = None if instance is None else instance.state
         if instance is None:
             instance = self.active[fresh.labels] = fresh
+            self._recall(instance, now_ms)
+        instance.seen_at_ms = now_ms
         instance.value, instance.annotations = fresh.value, fresh.annotations
         instance.event_time_ms = fresh.event_time_ms
         instance.kept_since_ms = None
         if instance.state is RuleState.PENDING and now_ms - instance.active_at_ms >= self.for_ms:
             instance.state = RuleState.FIRING
-            instance.fired_at_ms = now_ms
+            if instance.fired_at_ms is None:
+                instance.fired_at_ms = now_ms
         return None if instance.state is was else self._trigger(instance, now_ms)
+
+    def _recall(self, instance: Instance, now_ms: int) -> None:
+        if self.memory is None:
+            return
+        before = self.memory.recall(instance.labels, now_ms, for_ms=self.for_ms)
+        if before is not None:
+            instance.active_at_ms, instance.fired_at_ms = before.active_at_ms, before.fired_at_ms
 
     def _missed(self, instance: Instance, now_ms: int) -> Trigger | None:
         """The expression no longer holds."""

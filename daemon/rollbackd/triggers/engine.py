@@ -11,7 +11,7 @@ from typing import Final
 from rollbackd.model.events import Alert, AlertStatus, Sample
 from rollbackd.model.explanations import RuleExplanation
 from rollbackd.model.labels import METRIC_NAME, Labels, labels_of
-from rollbackd.model.triggers import RuleState, Trigger
+from rollbackd.model.triggers import RuleInstance, RuleState, Trigger
 from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.expressions import DEFAULT_STEP_MS, CompiledExpr, compile_expr
 from rollbackd.promql.store import IngestResult, Store
@@ -19,6 +19,7 @@ from rollbackd.rulefmt.rule_files import RuleFile
 from rollbackd.triggers.alerting import ALERT_STATE, ALERTS, AlertRule
 from rollbackd.triggers.building import AnyRule, Group, build_rules
 from rollbackd.triggers.explaining import Question, explain_rules
+from rollbackd.triggers.memory import Memory, RestorePolicy
 
 #: Idle series are looked for this often.
 _EXPIRE_EVERY_MS: Final = 30_000
@@ -125,9 +126,16 @@ class Engine:
         """(group, rule) in the order of evaluation."""
         return [(rule.group, rule.name) for rule in self._rules]
 
-    def ingest(self, samples: Iterable[Sample], now_ms: int) -> IngestResult:
-        """Take samples; `now_ms` is the wall clock, or the stream's time while catching up."""
-        return self._store.ingest(samples, now_ms)
+    def ingest(self, samples: Iterable[Sample], now_ms: int, origin: str = "") -> IngestResult:
+        """Take samples; `now_ms` is the wall clock, or the stream's time while catching up.
+
+        `origin` is what `drop_origin` knows them by, e.g. the partition of a topic.
+        """
+        return self._store.ingest(samples, now_ms, origin)
+
+    def drop_origin(self, origin: str) -> int:
+        """Forget every series that only this origin has fed; returns how many."""
+        return self._store.drop_origin(origin)
 
     def set_alert(self, alert: Alert, seen_at_ms: int | None = None) -> bool:
         """Begin or end `ALERTS{alertstate="firing", ...}`; False when no rule reads it.
@@ -208,6 +216,38 @@ class Engine:
             if isinstance(rule, AlertRule) and rule.active
             for trigger in rule.triggers(state, now_ms)
         ]
+
+    def rule_instances(self) -> list[RuleInstance]:
+        """Every pending and firing instance, as it is kept over a restart."""
+        rules = (rule for rule in self._rules if isinstance(rule, AlertRule))
+        return [instance for rule in rules for instance in rule.instances()]
+
+    def restore(self, instances: Iterable[RuleInstance], policy: RestorePolicy) -> None:
+        """Before the first evaluation: what was pending or firing before a restart.
+
+        An instance goes on when its expression holds again, and until `settle` has been called
+        and another interval of its group has passed. Rules that changed start anew.
+        """
+        known: dict[str, list[RuleInstance]] = {}
+        for instance in instances:
+            known.setdefault(instance.rule_id, []).append(instance)
+        for rule in self._rules:
+            if isinstance(rule, AlertRule) and rule.for_ms >= policy.grace_ms:
+                found = known.get(rule.id, ())
+                rule.memory = Memory(found, policy) if found else None
+
+    def settle(self, now_ms: int) -> None:
+        """The windows are full again: what does not hold after one more interval had ended."""
+        for group in self._groups:
+            for index in group.rules:
+                rule = self._rules[index]
+                if isinstance(rule, AlertRule) and rule.memory is not None:
+                    rule.memory.until_ms = now_ms + group.interval_ms
+
+    @property
+    def restoring(self) -> bool:
+        """Whether an instance from before a restart may still go on."""
+        return any(isinstance(r, AlertRule) and r.memory is not None for r in self._rules)
 
     def compile(self, expr: str) -> CompiledExpr:
         """Compile an expression for `query`. Raises ValueError."""
@@ -305,5 +345,5 @@ def _identity(rule: AnyRule) -> tuple[object, ...]:
     """What makes a rule the same one after a reload."""
     common = (type(rule), rule.group, rule.name, rule.expr.text)
     if isinstance(rule, AlertRule):
-        return (*common, rule.for_ms, rule.keep_firing_for_ms, tuple(sorted(rule.labels)))
+        return (*common, rule.id)
     return common

@@ -49,6 +49,8 @@ class Template:
     """A compiled template."""
 
     parts: tuple[str | Expression, ...]
+    #: What it was compiled from.
+    text: str = ""
 
     def render(self, fill: Fill) -> str:
         """The text; a value that a function cannot take gives an error text, as in Prometheus."""
@@ -89,7 +91,7 @@ def parse_template(text: str) -> Template:
         start = at + rest.index("{{")
         raise TemplateError("`{{` is never closed", start, start + 2)
     parts.append(rest)
-    return Template(tuple(parts))
+    return Template(tuple(parts), text)
 
 
 class _Action:

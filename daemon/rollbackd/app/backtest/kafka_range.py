@@ -17,6 +17,8 @@ from rollbackd.sources.kafka.connection import new_reader
 _POLL_MS: Final = 1_000
 #: A broker that has said nothing for this long is given up.
 _SILENCE_SECONDS: Final = 30.0
+#: How often we look whether the metadata of the topic has come.
+_METADATA_SECONDS: Final = 0.05
 
 
 class KafkaRange:
@@ -59,9 +61,11 @@ class KafkaRange:
     async def _found(self, consumer: driver.Consumer) -> list[Recorded]:
         if self._topic not in await consumer.topics():
             raise UnreadableError(f"there is no topic `{self._topic}`")
-        numbers = consumer.partitions_for_topic(self._topic) or set()
-        tps = [TopicPartition(self._topic, number) for number in sorted(numbers)]
-        consumer.assign(tps)
+        # only once it is there: asking a broker for the metadata of a topic can create it
+        consumer.subscribe([self._topic], listener=None)
+        while not consumer.assignment():  # noqa: ASYNC110  # without a group nobody tells
+            await asyncio.sleep(_METADATA_SECONDS)
+        tps = sorted(consumer.assignment())
         ends = await consumer.end_offsets(tps)
         begins = await consumer.offsets_for_times(dict.fromkeys(tps, self._from_ms))
         afters = await consumer.offsets_for_times(dict.fromkeys(tps, self._to_ms))

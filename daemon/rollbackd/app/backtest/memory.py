@@ -1,18 +1,21 @@
 """A store in memory: what a backtest writes down is over with the backtest."""
 
 import itertools
+from bisect import insort
 from collections.abc import Sequence
 
+from rollbackd.errors import PermanentError
 from rollbackd.model.events import AlertStatus, KnownGood
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Scope
+from rollbackd.model.triggers import RuleInstance
 from rollbackd.ports import (
     DeadLetter,
     InboxEntry,
     Pause,
     ScopeBusyError,
-    StaleIncidentError,
 )
+from rollbackd.stores.records import stale
 
 
 class MemoryStore:
@@ -24,7 +27,7 @@ class MemoryStore:
         self._latest: dict[str, str] = {}
         self._waiting: dict[str, InboxEntry] = {}
         self._incidents: dict[str, Incident] = {}
-        self._newest: list[str] = []
+        self._by_age: list[tuple[int, str]] = []
         self._journals: dict[str, list[JournalRecord]] = {}
         self._epochs: dict[Scope, int] = {}
         self._known_good: dict[Scope, KnownGood] = {}
@@ -69,14 +72,18 @@ class MemoryStore:
 
     async def open_incident(self, incident: Incident, record: JournalRecord) -> None:
         """See `ports.Store`."""
+        stored = self._incidents.get(incident.id)
+        if stored == incident:
+            return
+        if stored is not None:
+            raise PermanentError(f"incident `{incident.id}` is in the store already")
         if incident.is_open:
             for other in self._incidents.values():
-                if other.is_open and other.scope == incident.scope and other.id != incident.id:
+                if other.is_open and other.scope == incident.scope:
                     raise ScopeBusyError(other.id)
-        if incident.id not in self._incidents:
-            self._newest.insert(0, incident.id)
-            self._incidents[incident.id] = incident
-            self._journals[incident.id] = [record]
+        insort(self._by_age, (incident.opened_at_ms, incident.id))
+        self._incidents[incident.id] = incident
+        self._journals[incident.id] = [record]
 
     async def advance(self, incident: Incident, records: Sequence[JournalRecord]) -> None:
         """See `ports.Store`."""
@@ -84,7 +91,7 @@ class MemoryStore:
         if stored == incident:
             return
         if stored is None or stored.version != incident.version - 1:
-            raise StaleIncidentError(f"incident `{incident.id}`: version {incident.version}")
+            raise stale(incident, stored.version if stored is not None else None)
         self._incidents[incident.id] = incident
         self._journals[incident.id] += records
 
@@ -94,12 +101,12 @@ class MemoryStore:
 
     async def incidents(self, *, open_only: bool = False, limit: int = 100) -> list[Incident]:
         """See `ports.Store`."""
-        newest = (self._incidents[key] for key in self._newest)
+        newest = (self._incidents[key] for _, key in reversed(self._by_age))
         return list(itertools.islice((i for i in newest if i.is_open or not open_only), limit))
 
     def oldest_first(self) -> list[Incident]:
         """Every incident, in the order of opening."""
-        return list(self._incidents.values())
+        return [self._incidents[key] for _, key in self._by_age]
 
     async def journal(self, incident_id: str) -> list[JournalRecord]:
         """See `ports.Store`."""
@@ -134,6 +141,13 @@ class MemoryStore:
     async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
         """See `ports.Store`."""
         return self._letters[::-1][:limit]
+
+    async def put_rule_states(self, instances: Sequence[RuleInstance]) -> None:
+        """See `ports.Store`; a backtest is never restarted."""
+
+    async def rule_states(self) -> list[RuleInstance]:
+        """See `ports.Store`."""
+        return []
 
     async def ping(self) -> None:
         """See `ports.Store`."""

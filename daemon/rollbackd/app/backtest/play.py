@@ -28,8 +28,10 @@ from rollbackd.evidence.capture import EvidenceCapture
 from rollbackd.evidence.pins import PinsTable
 from rollbackd.incidents.performing import LeverRoom
 from rollbackd.levers import build_levers
+from rollbackd.model.decisions import Reason
 from rollbackd.model.events import Batch, KnownGood
 from rollbackd.model.incidents import Incident
+from rollbackd.model.triggers import Trigger
 from rollbackd.promql.series import LOOKBACK_MS
 from rollbackd.promql.store import Refusal
 from rollbackd.settings import Settings
@@ -124,7 +126,8 @@ class _Player:
                 telemetry=telemetry,
                 tree=configuration.tree,
                 scope_labels=settings.scope_labels,
-                on_ignored=self._recorder.ignored,
+                on_ignored=self._ignored,
+                new_id=_Numbered(),
             ),
             clock=clock,
             telemetry=telemetry,
@@ -186,6 +189,11 @@ class _Player:
             curves=self._sampler.curves({t.rule for t in transitions}) if self._sampler else [],
         )
 
+    def _ignored(self, trigger: Trigger, reason: Reason) -> None:
+        scope = self._recorder.scope(trigger)
+        busy = any(str(incident.scope) == scope for incident in self._runner.current())
+        self._recorder.ignored(trigger, reason, may_not_take_over=busy)
+
     async def _pass_until(self, arrival_ms: int) -> None:
         """Every round that ends before the arrival."""
         while (turn_ms := self._next_turn_ms()) < arrival_ms:
@@ -233,6 +241,17 @@ class _Player:
             if reason is not Refusal.NOT_READ
         }
         return {reason: int(count) for reason, count in counts.items() if count}
+
+
+class _Numbered:
+    """Names incidents in their order, so that two runs say the same."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self, _opened_at_ms: int) -> str:
+        self._last += 1
+        return f"{self._last:09d}"
 
 
 def _quiet_ms(configuration: Configuration) -> int:

@@ -21,7 +21,7 @@ from rollbackd.rulefmt.rule_files import RuleFile, RuleKind
 from rollbackd.settings import ScopeLabels
 from rollbackd.triggers.engine import Evaluation
 
-#: Of all others an incident or the one that was joined tells already.
+#: Nothing else tells of these; a joined trigger stands with the incident that it joined.
 _UNTOLD: Final = frozenset({Reason.UNKNOWN_BRANCH, Reason.NO_SCOPE})
 
 
@@ -45,7 +45,7 @@ class Recorder:
                     at_ms=trigger.evaluated_at_ms,
                     rule=trigger.rule,
                     state=trigger.state,
-                    scope=self._scope(trigger),
+                    scope=self.scope(trigger),
                     branch=trigger.label("branch"),
                     value=trigger.value,
                     labels=dict(trigger.labels),
@@ -60,17 +60,27 @@ class Recorder:
                 times=known.times + 1 if known else 1,
             )
 
-    def ignored(self, trigger: Trigger, reason: Reason) -> None:
-        """Hear of a trigger that opened nothing."""
-        if reason in _UNTOLD:
+    def ignored(self, trigger: Trigger, reason: Reason, *, may_not_take_over: bool) -> None:
+        """Hear of a trigger that opened nothing.
+
+        A guardrail's word is written down as a decision, except when it was about a takeover.
+        """
+        refused = may_not_take_over and reason is not Reason.JOINED_OPEN_INCIDENT
+        if reason in _UNTOLD or refused:
             self.ignored_triggers.append(
                 Ignored(
                     at_ms=self._clock.now(),
                     rule=trigger.rule,
-                    scope=self._scope(trigger),
+                    scope=self.scope(trigger),
                     reason=reason,
                 )
             )
+
+    def scope(self, trigger: Trigger) -> str:
+        """The scope that a trigger names, or an empty string."""
+        labels = self._scope_labels
+        scope = scope_of(trigger, service_label=labels.service, region_label=labels.region)
+        return str(scope) if scope is not None else ""
 
     def failures(self) -> list[RuleFailure]:
         """Every rule that could not be evaluated, with each of its messages."""
@@ -88,11 +98,6 @@ class Recorder:
         """The names of the alert rules, each once, in the order of the files."""
         rules = [r for file in rule_files for group in file.groups for r in group.rules]
         return list(dict.fromkeys(r.name for r in rules if r.kind is RuleKind.ALERT))
-
-    def _scope(self, trigger: Trigger) -> str:
-        labels = self._scope_labels
-        scope = scope_of(trigger, service_label=labels.service, region_label=labels.region)
-        return str(scope) if scope is not None else ""
 
 
 def _decision(number: int, incident: Incident, case: Case | None, now_ms: int) -> Decision:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from rollbackd.app.backtest.findings import Decision, Findings, Ignored, Transition
 from rollbackd.app.backtest.labels import Label
@@ -18,8 +19,26 @@ class Closing:
     decision: Decision
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The same again and again: a rule that flaps, or a guardrail that is asked each time."""
+
+    at_ms: int
+    to_ms: int
+    first: Transition | Decision
+    times: int
+
+
 #: One line of a timeline.
-Moment = Transition | Decision | Ignored | Closing
+Moment = Transition | Decision | Ignored | Closing | Run
+
+_T = TypeVar("_T", Transition, Decision)
+#: Of what happens at one time, what comes first.
+_RANK: Final = {Closing: 0, Transition: 1, Run: 2, Ignored: 3, Decision: 4}
+
+#: What repeats within this time is one run, from this many times on.
+_RUN_GAP_MS: Final = 60_000
+_RUN_LEAST: Final = 6
 
 
 @dataclass(slots=True)
@@ -41,13 +60,43 @@ def scopes_of(findings: Findings, labels: Sequence[Label] = ()) -> list[str]:
 
 
 def moments(findings: Findings, scope: str) -> list[Moment]:
-    """What happened in a scope, in the order of time."""
+    """What happened in a scope, in the order of time; what only repeats is one moment."""
     decisions = [d for d in findings.decisions if d.scope == scope]
-    found: list[Moment] = [t for t in findings.transitions if t.scope == scope]
-    found += [i for i in findings.ignored if i.scope == scope]
-    found += decisions
+    transitions = [t for t in findings.transitions if t.scope == scope]
+    found: list[Moment] = [i for i in findings.ignored if i.scope == scope]
+    found += [d for d in decisions if d.would_act]
     found += [Closing(d.until_ms, d) for d in decisions if d.would_act and d.outcome]
+    for rule in dict.fromkeys(t.rule for t in transitions):
+        found += _runs([t for t in transitions if t.rule == rule])
+    found += refusals(decisions)
+    return sorted(found, key=lambda moment: (moment.at_ms, _RANK[type(moment)]))
+
+
+def refusals(decisions: Iterable[Decision]) -> list[Decision | Run]:
+    """Decisions that would not act; one rule that meets one guardrail again and again is a run."""
+    refused = [d for d in decisions if not d.would_act]
+    found: list[Decision | Run] = []
+    for key in dict.fromkeys((d.scope, d.rule, d.reason) for d in refused):
+        found += _runs([d for d in refused if (d.scope, d.rule, d.reason) == key])
     return sorted(found, key=lambda moment: moment.at_ms)
+
+
+def _runs(alike: Sequence[_T]) -> list[_T | Run]:
+    """Stretches without a pause become runs."""
+    stretches: list[list[_T]] = []
+    for each in alike:
+        if stretches and each.at_ms - stretches[-1][-1].at_ms <= _RUN_GAP_MS:
+            stretches[-1].append(each)
+        else:
+            stretches.append([each])
+    found: list[_T | Run] = []
+    for stretch in stretches:
+        if len(stretch) < _RUN_LEAST:
+            found += stretch
+        else:
+            first, last = stretch[0], stretch[-1]
+            found.append(Run(first.at_ms, last.at_ms, first, len(stretch)))
+    return found
 
 
 def spans(transitions: Iterable[Transition], scope: str) -> list[Span]:

@@ -40,7 +40,7 @@ def new_consumer(settings: KafkaSettings) -> driver.Consumer:
 
 
 def new_reader(settings: KafkaSettings) -> driver.Consumer:
-    """A consumer without a group, to be told its partitions: it reads and leaves no trace.
+    """A consumer without a group: it gets every partition, and leaves no trace.
 
     Raises OSError as `new_consumer` does.
     """

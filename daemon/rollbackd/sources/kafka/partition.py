@@ -44,6 +44,11 @@ class Outlets:
     clock: Clock
 
 
+def origin_of(tp: TopicPartition) -> str:
+    """What the sink knows a partition by."""
+    return f"{tp.topic}-{tp.partition}"
+
+
 class Partition:
     """From its assignment to its revocation; the object itself is the generation token.
 
@@ -61,6 +66,7 @@ class Partition:
         on_progress: Callable[[], None],
     ) -> None:
         self.tp = tp
+        self.origin = origin_of(tp)
         self.progress = progress
         #: The sink was full: the batch in hand is offered to it again and again.
         self.held = False
@@ -83,6 +89,12 @@ class Partition:
     def has_room(self) -> bool:
         """Whether another batch can be offered."""
         return not self._queue.full()
+
+    @property
+    def refilled(self) -> bool:
+        """Whether what comes next is live."""
+        handled = self.progress.handled
+        return self.started and handled is not None and handled >= self._live_from
 
     @property
     def to_commit(self) -> int | None:
@@ -191,7 +203,8 @@ class Partition:
     async def _ingest(self, batch: Batch, source: str) -> bool:
         if not (batch.samples or batch.alerts or batch.pins or batch.known_good):
             return True
-        return await self._persist(partial(self._outlets.sink.ingest, batch, source=source))
+        ingest = self._outlets.sink.ingest
+        return await self._persist(partial(ingest, batch, source=source, origin=self.origin))
 
     async def _one_by_one(self, records: Sequence[Record], source: str) -> list[Poison] | None:
         """Find the records that the sink fails at; None when told to stop."""

@@ -13,7 +13,7 @@ from rollbackd.sources.kafka import driver
 from rollbackd.sources.kafka.commits import Committer
 from rollbackd.sources.kafka.connection import new_consumer, topic_names
 from rollbackd.sources.kafka.driver import Consumer, Record
-from rollbackd.sources.kafka.partition import Outlets, Partition
+from rollbackd.sources.kafka.partition import Outlets, Partition, origin_of
 from rollbackd.sources.kafka.start import Log, Progress, read_logs, starting_point
 from rollbackd.sources.kafka.watchdog import Watchdog
 
@@ -58,6 +58,7 @@ class Session(ConsumerRebalanceListener):
         self._question: asyncio.Task[object] | None = None
         self._failure: Exception | None = None
         self._looked = 0.0
+        self._assigned = False
         self._ending = False
         self.watchdog = Watchdog(settings, outlets.clock)
         #: Whether the brokers were reached.
@@ -73,7 +74,7 @@ class Session(ConsumerRebalanceListener):
             await self._start(consumer)
             committing = asyncio.create_task(committer.run(), name="kafka commits")
             while True:
-                self._take_plan()
+                await self._take_plan()
                 for tp, records in (await self._poll()).items():
                     partition = self._partitions.get(tp)
                     if partition is not None and partition.started and partition.has_room:
@@ -81,6 +82,11 @@ class Session(ConsumerRebalanceListener):
                 self._check(committing)
         finally:
             await self._end(consumer, committing)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether the group was joined, and every partition of ours has been refilled."""
+        return self._assigned and all(p.refilled for p in self._partitions.values())
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Finish what is in hand and commit it, while the generation still is ours."""
@@ -90,10 +96,17 @@ class Session(ConsumerRebalanceListener):
         except Exception as error:  # noqa: BLE001  # aiokafka would only log it
             self._failure = error
 
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Find out where to begin; records are refused until that is known."""
         if self._ending:
             return  # a rejoin that was under way when we began to leave
+        assigned = list(assigned)
+        try:
+            await self._forget_lost(assigned)
+        except Exception as error:  # noqa: BLE001  # aiokafka would only log it
+            self._failure = error
+            return
+        self._assigned = True
         self._outlets.telemetry.kafka_rebalances.inc()
         self.watchdog.assigned()
         for tp in assigned:
@@ -106,6 +119,16 @@ class Session(ConsumerRebalanceListener):
             )
         _log.info("partitions assigned", extra={"partitions": sorted(map(_name, self._partitions))})
         self._planning = asyncio.create_task(self._read_logs(), name="kafka offsets")
+
+    async def _forget_lost(self, assigned: Sequence[TopicPartition]) -> None:
+        """What does not come back from a rebalance is somebody else's.
+
+        Not at the revocation: aiokafka revokes all of them each time, and those that come back go
+        on where they were, with full windows.
+        """
+        for tp in self._progress.keys() - set(assigned):
+            await self._outlets.sink.forget(origin_of(tp))
+            del self._progress[tp]
 
     async def _start(self, consumer: Consumer) -> None:
         starting = asyncio.create_task(consumer.start(), name="kafka start")
@@ -125,7 +148,7 @@ class Session(ConsumerRebalanceListener):
         since = self._outlets.clock.now() - self._refill_ms if self._refill_ms else None
         return await read_logs(self._consumer, self._partitions, since_ms=since)
 
-    def _take_plan(self) -> None:
+    async def _take_plan(self) -> None:
         """Seek between two polls only: one in flight could bring records from before the seek."""
         if self._planning is None or not self._planning.done():
             return
@@ -139,6 +162,12 @@ class Session(ConsumerRebalanceListener):
             start = starting_point(
                 log, partition.progress, offset_reset=self._settings.offset_reset
             )
+            handled = partition.progress.handled
+            if handled is not None and start.position < handled:
+                # Somebody reset the offsets or the topic: what was fed comes again.
+                await self._outlets.sink.forget(partition.origin)
+                if self._partitions.get(tp) is not partition:
+                    continue
             try:
                 self._consumer.seek(tp, start.position)
             except IllegalStateError:

@@ -74,6 +74,10 @@ class KafkaSource:
         session = self._session
         return session is not None and session.connected and session.watchdog.in_contact
 
+    def caught_up(self) -> bool:
+        """Whether every partition that this member was given has been refilled."""
+        return self._session is not None and self._session.caught_up
+
     async def run(self) -> None:
         """Consume until cancelled; a consumer that fails is replaced."""
         delay = _FIRST_DELAY_SECONDS

@@ -18,6 +18,7 @@ _ABSENT: Final = frozenset({"absent", "absent_over_time"})
 #: Pages come and go by nature; pinned baselines never go.
 _EXEMPT: Final = ("ALERTS", "ALERTS_FOR_STATE")
 _PINNED: Final = "baseline:"
+_NOTHING: Final[list[str]] = []
 
 
 def goes_silent(subject: Subject, pack: Pack) -> Iterator[Diagnostic]:
@@ -48,21 +49,22 @@ def _sources(subject: Subject, pack: Pack) -> Iterator[tuple[str, Part]]:
     """The metrics that can vanish, each with the part of the rule that reads it."""
     for part in subject.expr.walk():
         if part.name and part.selector is not None:
-            for name in _origins(part.name, pack, frozenset()):
+            for name in _origins(part.name, pack):
                 if name not in _EXEMPT and not name.startswith(_PINNED):
                     yield name, part
 
 
-def _origins(name: str, pack: Pack, behind: frozenset[str]) -> Iterator[str]:
+def _origins(name: str, pack: Pack) -> list[str]:
     """The metric, or what the rules that record it read."""
-    records = pack.records.get(name, ())
-    if not records:
-        yield name
-    elif name not in behind:
-        for record in records:
-            for part in record.expr.walk():
-                if part.name and part.selector is not None:
-                    yield from _origins(part.name, pack, behind | {name})
+    if name not in pack.records:
+        return [name]
+    behind = pack.of_record("origins", name, lambda r: _read_by(r, pack), none=_NOTHING)
+    return sorted({origin for origins in behind for origin in origins})
+
+
+def _read_by(record: Subject, pack: Pack) -> list[str]:
+    names = {part.name for part in record.expr.walk() if part.name and part.selector is not None}
+    return sorted({origin for name in names for origin in _origins(name, pack)})
 
 
 def _has_rule_for_no_data(file: RuleFile, pack: Pack) -> bool:

@@ -34,7 +34,7 @@ def no_sample_floor(subject: Subject, pack: Pack) -> Iterator[Diagnostic]:
     for part in _unguarded(subject.expr, pack):
         yield subject.warning(
             "lint/no-sample-floor",
-            f"{_named(part, pack)} is compared with a threshold and has no sample floor, "
+            f"{_named(part)} is compared with a threshold and has no sample floor, "
             "so a few samples are enough to fire",
             part,
             fix=f"add `and {_suggested(part, subject)} >= 200`, with the labels of the result",
@@ -88,7 +88,7 @@ def _statistic_of_any(parts: tuple[Part, ...], pack: Pack) -> Part | None:
     return next((found for p in parts if (found := _statistic(p, pack)) is not None), None)
 
 
-def _statistic(part: Part, pack: Pack, behind: frozenset[str] = frozenset()) -> Part | None:
+def _statistic(part: Part, pack: Pack) -> Part | None:
     """The part that is a statistic without a floor, or records one."""
     if part.form is Form.BINARY and part.name in {"and", "unless"} and _has_floor(part, pack):
         return None
@@ -96,11 +96,12 @@ def _statistic(part: Part, pack: Pack, behind: frozenset[str] = frozenset()) -> 
         return part
     if part.form is Form.BINARY and part.name == "/" and all(_events(p, pack) for p in part.parts):
         return part
-    if part.form is Form.INSTANT and part.name not in behind:
-        for record in pack.records.get(part.name, ()):
-            if _statistic(record.expr, pack, behind | {part.name}) is not None:
-                return part
-    found = (_statistic(p, pack, behind) for p in part.parts)
+    if part.form is Form.INSTANT:
+        recorded = pack.of_record(
+            "statistic", part.name, lambda r: _statistic(r.expr, pack) is not None, none=False
+        )
+        return part if any(recorded) else None
+    found = (_statistic(p, pack) for p in part.parts)
     return next((f for f in found if f is not None), None)
 
 
@@ -113,23 +114,21 @@ def _is_count(part: Part, pack: Pack) -> bool:
     )
 
 
-def _events(part: Part, pack: Pack, behind: frozenset[str] = frozenset()) -> bool:
+def _events(part: Part, pack: Pack) -> bool:
     """Whether a part is a number of events, or of events a second."""
     for inner in part.walk():
         if inner.form is Form.CALL and inner.name in _EVENTS:
             return True
-        if inner.form is Form.INSTANT and inner.name not in behind:
-            records = pack.records.get(inner.name, ())
-            if any(_events(r.expr, pack, behind | {inner.name}) for r in records):
-                return True
+        if inner.form is Form.INSTANT and any(
+            pack.of_record("events", inner.name, lambda r: _events(r.expr, pack), none=False)
+        ):
+            return True
     return False
 
 
-def _named(part: Part, pack: Pack) -> str:
+def _named(part: Part) -> str:
     if part.form is Form.INSTANT:
-        record = pack.records[part.name][0]
-        inner = _statistic(record.expr, pack)
-        return f"`{part.name}` records {_named(inner, pack)}; it" if inner else f"`{part.name}`"
+        return f"the ratio, quantile or mean that `{part.name}` records"
     return "a ratio" if part.form is Form.BINARY else _STATISTICS[part.name]
 
 

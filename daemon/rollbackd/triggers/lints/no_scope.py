@@ -39,7 +39,6 @@ class _Loss:
     def __init__(self, label: str, pack: Pack) -> None:
         self._label = label
         self._pack = pack
-        self._behind: set[str] = set()
 
     def find(self, part: Part) -> Part | None:
         if part.is_scalar:
@@ -65,13 +64,11 @@ class _Loss:
             for m in part.selector.matchers
         ):
             return part
-        records = self._pack.records.get(part.name, ())
-        if not records or part.name in self._behind:
-            return None
-        self._behind.add(part.name)
-        kept = any(self._label in r.rule.labels or self.find(r.expr) is None for r in records)
-        self._behind.discard(part.name)
-        return None if kept else part
+        kept = self._pack.of_record("scope", part.name, self._is_kept, none=True)
+        return None if not kept or any(kept) else part
+
+    def _is_kept(self, record: Subject) -> bool:
+        return self._label in record.rule.labels or self.find(record.expr) is None
 
     def _call(self, part: Part) -> Part | None:
         if part.name == "vector" or not part.parts:

@@ -1,8 +1,8 @@
 """What the lints look at: every rule with its expression taken apart."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 from rollbackd.documents.catalogue import DiagnosticId
 from rollbackd.documents.diagnostics import Diagnostic, Severity
@@ -10,7 +10,11 @@ from rollbackd.promql.errors import PromqlError
 from rollbackd.promql.outline import Form, Part, outline
 from rollbackd.rulefmt.rule_files import Rule, RuleFile, RuleKind
 
+T = TypeVar("T")
+
 BRANCH: Final = "branch"
+#: Recording rules behind recording rules that are followed.
+_FARTHEST: Final = 20
 COMPARISONS: Final = frozenset({"==", "!=", ">", "<", ">=", "<="})
 
 
@@ -65,6 +69,29 @@ class Pack:
     #: The rules that record a metric, by its name.
     records: Mapping[str, Sequence[Subject]]
     options: LintOptions
+    _known: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _asking: list[str] = field(default_factory=list)
+
+    def of_record(
+        self, question: str, name: str, ask: Callable[[Subject], T], *, none: T
+    ) -> list[T]:
+        """The answers of the rules that record a metric, each asked once.
+
+        Recording rules may read each other in circles, by many ways and through very many hands:
+        `none` stands for the answer of one that is being asked, or is too far away.
+        """
+        records = self.records.get(name, ())
+        key = (question, name)
+        if key not in self._known:
+            nothing = [none for _ in records]
+            if len(self._asking) >= _FARTHEST:
+                return nothing
+            self._known[key] = nothing
+            self._asking.append(name)
+            self._known[key] = [ask(record) for record in records]
+            self._asking.pop()
+        answers: list[T] = self._known[key]
+        return answers
 
 
 def read_pack(files: Iterable[RuleFile], options: LintOptions) -> Pack:

@@ -5,7 +5,7 @@ from typing import Final
 
 from rollbackd.app.backtest.findings import Act, Decision, Findings, Moved
 from rollbackd.app.backtest.html.markup import Markup, element, joined, table
-from rollbackd.app.backtest.timeline import ending
+from rollbackd.app.backtest.timeline import Run, ending, refusals
 from rollbackd.app.backtest.times import format_time
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import State
@@ -29,22 +29,14 @@ _GUARDRAILS: Final = {
 def decisions(findings: Findings) -> Iterator[Markup]:
     """A card for each that would act, a line for each that would not."""
     acting = [d for d in findings.decisions if d.would_act]
-    refused = [d for d in findings.decisions if not d.would_act]
+    refused = refusals(findings.decisions)
     if acting:
         yield element("h2", "When it would act")
         yield joined(_card(decision) for decision in acting)
     if refused:
         yield element("h2", "When a guardrail would say no")
-        yield table(
-            ("", "time", "scope", "branch", "because of", "guardrail"),
-            (
-                (
-                    str(d.number), format_time(d.at_ms), d.scope, d.branch, d.rule,
-                    joined([element("code", d.reason), f" {_GUARDRAILS.get(d.reason, '')}"]),
-                )
-                for d in refused
-            ),
-        )  # fmt: skip
+        columns = ("", "time", "scope", "branch", "because of", "guardrail")
+        yield table(columns, map(_refusal, refused))
     if findings.ignored:
         yield element("h2", "What opened nothing")
         rows = ((format_time(i.at_ms), i.rule, i.scope, i.reason) for i in findings.ignored)
@@ -70,17 +62,29 @@ def _card(decision: Decision) -> Markup:
     ]  # fmt: skip
     parts += _acts(decision.acts)
     parts.append(element("p", f"It {ending(decision)}.", class_="note"))
-    parts += [
-        element(
-            "p",
-            f"{format_time(j.at_ms)}: {j.rule} ({j.branch}) fired as well and "
-            + ("joined." if j.answered else "has to wait until this one has ended."),
-            class_="note",
-        )
-        for j in decision.joined
-    ]
+    parts += [element("p", words, class_="note") for words in _joined_by(decision)]
     rule = element("details", element("summary", "the rule"), element("pre", decision.expr.strip()))
     return element("article", *parts, rule, class_="card", id=f"decision-{decision.number}")
+
+
+def _refusal(refused: Decision | Run) -> tuple[str, ...]:
+    decision = refused.first if isinstance(refused, Run) else refused
+    assert isinstance(decision, Decision)
+    time = format_time(decision.at_ms)
+    if isinstance(refused, Run):
+        time += f", {refused.times} times until {format_time(refused.to_ms)}"
+    why = joined([element("code", decision.reason), f" {_GUARDRAILS.get(decision.reason, '')}"])
+    return str(decision.number), time, decision.scope, decision.branch, decision.rule, why
+
+
+def _joined_by(decision: Decision) -> Iterator[str]:
+    """One line for each rule that fired as well while the incident was open."""
+    for key in dict.fromkeys((j.rule, j.branch, j.answered) for j in decision.joined):
+        alike = [j for j in decision.joined if (j.rule, j.branch, j.answered) == key]
+        rule, branch, answered = key
+        times = f", {len(alike)} times until {format_time(alike[-1].at_ms)}," if alike[1:] else ""
+        end = "joined." if answered else "had to wait until this one has ended."
+        yield f"{format_time(alike[0].at_ms)}: {rule} ({branch}) fired as well{times} and {end}"
 
 
 def _acts(acts: list[Act]) -> Iterator[Markup]:

@@ -18,7 +18,8 @@ _BOTTOM: Final = 250.0
 #: More lines in one plot cannot be told apart.
 _MOST_LINES: Final = 4
 #: Flags that are nearer to each other than this carry no words.
-_ROOM: Final = 26.0
+_ROOM: Final = 130.0
+_LEAST_APART: Final = 4.0
 
 
 def plots(findings: Findings) -> list[Markup]:
@@ -140,34 +141,31 @@ def _hold(decision: Decision, scale: TimeScale) -> Markup:
 
 
 def _flags(decisions: Sequence[Decision], scale: TimeScale) -> list[Markup]:
-    """A staff for every decision; those that act, and have room, carry their number."""
+    """A staff for every decision that can be told from the one before, with words where fit."""
     parts = []
-    last = -math.inf
+    last_staff = last_words = -math.inf
     for decision in decisions:
-        x, at = scale.x(decision.at_ms), format_time(decision.at_ms)
-        acts = decision.would_act
-        title = f"{at}: decision {decision.number} " + (
-            "would act" if acts else f"would not act: {decision.reason} says no"
-        )
-        staff = element(
-            "line", element("title", title), x1=x, x2=x, y1=_TOP - 4, y2=_BOTTOM,
-            class_="act" if acts else "no",
-        )  # fmt: skip
-        parts.append(staff)
-        words = (
-            f"{decision.number} would act" if acts else f"{decision.number} no: {decision.reason}"
-        )
-        if x - last < _ROOM * 4 and not acts:
+        x, acts = scale.x(decision.at_ms), decision.would_act
+        if x - last_staff < _LEAST_APART and not acts:
             continue
-        last = x
-        near_end = x > WIDTH - 160
-        parts.append(
-            element(
-                "text", words, x=x - 6 if near_end else x, y=_TOP - 10, class_="t2",
-                text_anchor="end" if near_end else "start",
-            )
-        )  # fmt: skip
+        last_staff = x
+        said = "would act" if acts else f"no: {decision.reason}"
+        title = f"{format_time(decision.at_ms)}: decision {decision.number} {said}"
+        kind = "act" if acts else "no"
+        ends = {"x1": x, "x2": x, "y1": _TOP - 4, "y2": _BOTTOM}
+        parts.append(element("line", element("title", title), class_=kind, **ends))
+        if acts or x - last_words >= _ROOM:
+            last_words = x
+            parts.append(_flag_words(f"{decision.number} {said}", x))
     return parts
+
+
+def _flag_words(words: str, x: float) -> Markup:
+    near_end = x > WIDTH - 160
+    return element(
+        "text", words, x=x - 6 if near_end else x, y=_TOP - 10, class_="t2",
+        text_anchor="end" if near_end else "start",
+    )  # fmt: skip
 
 
 def _marker(

@@ -106,10 +106,11 @@ def _decided(decision: Decision, scale: TimeScale) -> Markup:
     if decision.cooldown_until_ms is not None and decision.until_ms < scale.to_ms:
         parts.append(_bar(scale, decision.until_ms, decision.cooldown_until_ms, "cool", "cooldown"))
     title = f"{at}: decision {decision.number}, acts on {decision.branch}"
+    width = 13.0 + 7.0 * len(str(decision.number))
     flag = element(
         "a", element("title", title),
-        element("rect", x=x - 1, y=-11.0, width=20.0, height=22.0, rx=4, class_="act-flag"),
-        element("text", str(decision.number), x=x + 9, y=4, class_="flag-text",
+        element("rect", x=x - 1, y=-11.0, width=width, height=22.0, rx=4, class_="act-flag"),
+        element("text", str(decision.number), x=x - 1 + width / 2, y=4, class_="flag-text",
                 text_anchor="middle"),
         href=f"#decision-{decision.number}",
     )  # fmt: skip

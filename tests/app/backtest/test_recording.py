@@ -1,0 +1,120 @@
+"""How files are read."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollbackd.app.backtest.recording import (
+    Entry,
+    Faults,
+    FileRecording,
+    Stamper,
+    UnreadableError,
+    merged,
+)
+from rollbackd.model.events import Rejected
+from tests.app.backtest.playing import NOW_MS, START, event, write
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"event": "x", "service": "rag", **fields}).encode()
+
+
+def test_an_event_arrives_at_its_own_time() -> None:
+    """To the millisecond."""
+    entry = Stamper(NOW_MS).entry(body(ts=START + 0.25, values={"a": 1}))
+    assert entry is not None
+    assert entry.arrival_ms == START * 1_000 + 250
+
+
+def test_arrivals_never_go_back() -> None:
+    """The sample keeps its own time."""
+    stamper = Stamper(NOW_MS)
+    stamper.entry(body(ts=START + 10, values={"a": 1}))
+    late = stamper.entry(body(ts=START + 5, values={"a": 1}))
+    assert late is not None
+    assert late.arrival_ms == (START + 10) * 1_000
+    assert late.batch.samples[0].time_ms == (START + 5) * 1_000
+
+
+def test_an_event_without_a_time_gets_the_one_before() -> None:
+    """Or that of its Kafka record."""
+    stamper = Stamper(NOW_MS)
+    with pytest.raises(Rejected, match="`ts` is missing"):
+        stamper.entry(body(values={"a": 1}))
+    recorded = stamper.entry(body(values={"a": 1}), recorded_ms=START * 1_000)
+    assert recorded is not None
+    assert recorded.batch.samples[0].time_ms == START * 1_000
+    after = stamper.entry(body(values={"a": 2}))
+    assert after is not None
+    assert after.batch.samples[0].time_ms == START * 1_000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        body(ts=NOW_MS / 1_000 + 900, values={"a": 1}),
+        b'{"alerts": [{"status": "firing", "labels": {}, "startsAt": "2999-01-01T00:00:00Z"}]}',
+    ],
+)
+def test_what_comes_from_the_future_is_refused(line: bytes) -> None:
+    """It would take the clock, and everything behind it, with it."""
+    with pytest.raises(Rejected, match="in the future"):
+        Stamper(NOW_MS).entry(line)
+
+
+def test_an_event_that_says_nothing_is_passed_over() -> None:
+    """No values, no code, no pins."""
+    assert Stamper(NOW_MS).entry(body(ts=START)) is None
+
+
+async def test_recordings_are_merged_in_the_order_of_arrival(tmp_path: Path) -> None:
+    """Across the pieces in which files are read; equal times in the order of the files."""
+    first = write(tmp_path / "a", [event(2 * n, a=n) for n in range(1_500)])
+    second = write(tmp_path / "b", [event(3 * n, b=n) for n in range(1_000)])
+    recordings = [FileRecording(p, Faults(), now_ms=NOW_MS) for p in (first, second)]
+    for recording in recordings:
+        await recording.open()
+    entries: list[Entry] = [entry async for entry in merged(recordings)]
+    for recording in recordings:
+        await recording.close()
+    arrivals = [entry.arrival_ms for entry in entries]
+    assert arrivals == sorted(arrivals)
+    assert len(entries) == 2_500
+    names = [dict(entry.batch.samples[0].labels)["__name__"] for entry in entries[:2]]
+    assert names == ["a", "b"]
+    assert all(recording.done == recording.total for recording in recordings)
+
+
+@pytest.mark.parametrize("name", ["none.ndjson", "."])
+def test_what_cannot_be_opened_is_said(tmp_path: Path, name: str) -> None:
+    """With the reason of the system."""
+    recording = FileRecording(tmp_path / name, Faults(), now_ms=NOW_MS)
+    with pytest.raises(UnreadableError, match="cannot read"):
+        asyncio.run(recording.open())
+
+
+async def test_an_endless_line_is_one_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not held in memory, and what follows is read."""
+    monkeypatch.setattr("rollbackd.app.backtest.recording._MAX_LINE", 1_000)
+    path = write(tmp_path / "a", ["x" * 5_000, event(1, a=1)])
+    faults = Faults()
+    recording = FileRecording(path, faults, now_ms=NOW_MS)
+    await recording.open()
+    assert len(await recording.chunk()) == 1
+    await recording.close()
+    assert faults.first == [(f"{path}:1", "the line is over 1000 bytes")]
+
+
+def test_faults_are_counted_beyond_those_that_are_kept() -> None:
+    """A file of garbage must not fill the memory."""
+    faults = Faults()
+    for number in range(1_500):
+        faults.add(str(number), "why")
+    assert faults.count == 1_500
+    assert len(faults.first) == 1_000

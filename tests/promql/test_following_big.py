@@ -1,0 +1,93 @@
+"""What follows the samples gives what a computation from scratch gives, on any stream."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rollbackd.model.events import Sample
+from rollbackd.model.labels import Labels, labels_of
+from rollbackd.promql.expressions import CompiledExpr, compile_expr
+from rollbackd.promql.freshness import Seen
+from rollbackd.promql.operators import Context
+from rollbackd.promql.store import Store
+from rollbackd.promql.values import STALE
+from tests.promql.test_store import NOW, X, store_for
+
+SERIES: tuple[Labels, ...] = (
+    X,
+    labels_of({"__name__": "x", "a": "2", "b": "1"}),
+    labels_of({"__name__": "x", "a": "2", "b": "2"}),
+    labels_of({"__name__": "y", "a": "1"}),
+    labels_of({"__name__": "y", "a": "2", "b": "1"}),
+)
+
+EXPRESSIONS = (
+    "sum_over_time(x[10s])", "avg_over_time(x[10s])", "count_over_time(x[10s])",
+    "min_over_time(x[10s])", "max_over_time(x[10s])", "quantile_over_time(0.9, x[10s])",
+    "quantile_over_time(0.5, x[10s] offset 3s)", "stddev_over_time(x[10s])",
+    "stdvar_over_time(x[7s])", "quantile_over_time(1.5, x[10s])", "mad_over_time(x[10s])",
+    "increase(x[10s])", "predict_linear(x[10s], 30)", "last_over_time(x[5s])", "x", "x offset 4s",
+    "x > 2", "2 < bool x", "-x * 2", "x / ignoring(b) y", "x > on(a, b) y", "x and on(a) y > 1",
+    "x unless y", "x or y", "sum by (a) (x)", "max without (b) (avg_over_time(x[10s]))",
+    "max(max_over_time(x[10s])) > 2", "quantile by (a) (0.5, rate(x[10s]))", "topk(1, x)",
+    "sum by (a) (rate(x[10s])) / sum by (a) (count_over_time(x[10s]))", "abs(x)", "absent(x)",
+    "max_over_time(sum_over_time(x[4s])[10s:2s])", "avg_over_time(x[10s] @ 1700000005)",
+    "{a='2'} > 1", "clamp_max(x, 3) > 1", "timestamp(x)", "stddev(x)", "avg(x)", "min(x) < 3",
+)  # fmt: skip
+
+VALUES = st.one_of(
+    st.integers(0, 4).map(float),
+    st.floats(-1e3, 1e3),
+    st.sampled_from([math.nan, math.inf, -math.inf, STALE, 1e300, -1e300, 1e-300, 0.1, -0.1]),
+)
+SAMPLES = st.tuples(st.integers(0, 4), st.sampled_from([0, 0, 0, 1, 2, 6]), VALUES)
+#: Time that passes, in seconds, and how far the evaluation may look back.
+LOOKS = st.tuples(st.integers(-1, 5), st.sampled_from([None, None, None, 4]), st.just(0.0))
+STEPS = st.lists(st.one_of(SAMPLES, SAMPLES, LOOKS.map(lambda l: (None, *l))), max_size=40)
+
+
+def scratch_store() -> Store:
+    """A store that keeps all and knows no selector of an expression: nothing can follow it."""
+    store = Store(lateness_ms=60_000, ahead_ms=600_000, max_series=100, retain_ms=3_600_000)
+    store.register(compile_expr('{__name__=~"x|y"}').reads[0][0], window_ms=0)
+    return store
+
+
+def outcome(
+    compiled: CompiledExpr, ctx: Context
+) -> tuple[dict[Labels, float] | str, set[tuple[Labels, int]]]:
+    """The elements, or the error's text; and what was read for it."""
+    try:
+        elements = compiled.evaluate(ctx)
+    except ValueError as error:
+        return str(error).partition(" for the match group")[0], set()
+    assert len(dict(elements)) == len(elements)
+    return dict(elements), set(ctx.seen or ())
+
+
+@pytest.mark.parametrize("expr", EXPRESSIONS)
+@given(steps=STEPS)
+@settings(max_examples=1500, deadline=None)
+def test_following_gives_what_scratch_gives(expr: str, steps: list[tuple[object, ...]]) -> None:
+    """Late samples, equal times, stale markers, NaN, infinities, and time that goes back."""
+    store, scratch = store_for(expr, lateness_ms=60_000), scratch_store()
+    compiled, now = compile_expr(expr), NOW
+    for step in steps:
+        if step[0] is not None:
+            series, late, value = step
+            sample = Sample(SERIES[series], value, now - late * 1_000)  # type: ignore[call-overload, operator, arg-type]
+            store.ingest([sample], now)
+            scratch.ingest([sample], now)
+            continue
+        _, seconds, back, _ = step
+        now += seconds * 1_000  # type: ignore[operator]
+        since = None if back is None else now - back * 1_000  # type: ignore[operator]
+        got, read = outcome(compiled, Context(store, now, since, Seen()))
+        wanted, to_read = outcome(compile_expr(expr), Context(scratch, now, since, Seen()))
+        assert read == to_read
+        if isinstance(got, str) or isinstance(wanted, str):
+            assert got == wanted
+        else:
+            assert got == pytest.approx(wanted, rel=1e-12, abs=0, nan_ok=True)
