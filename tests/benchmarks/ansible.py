@@ -28,7 +28,8 @@ _PACKAGES = ("ansible-rulebook==1.3.2", "ansible-core")
 _INSTALL_SECONDS = 300.0
 _RUN_SECONDS = 60.0
 _PAYLOAD = 500
-_PEER_LOOPS = 4
+#: As many as warm its virtual machine up.
+_PEER_LOOPS = 20
 _OUR_LOOPS = 100
 _ABOVE = 0.999
 #: The events of 100 ms, at 20,000/s.
@@ -77,7 +78,7 @@ def feed(payload: list[bytes]) -> float:
     engine = Engine.build([read_rule_file(text, file="bench.yaml")])
     records = payload * _OUR_LOOPS
     now_ms, fired = time.time_ns() // 1_000_000, 0
-    began = time.process_time()
+    began = time.perf_counter()
     for first in range(0, len(records), _ROUND):
         into = Collector()
         for record in records[first : first + _ROUND]:
@@ -86,7 +87,7 @@ def feed(payload: list[bytes]) -> float:
         fired += len(engine.evaluate(now_ms).transitions)
         now_ms += 100
     assert fired, "no condition matched"
-    return len(records) / (time.process_time() - began)
+    return len(records) / (time.perf_counter() - began)
 
 
 def _events() -> list[bytes]:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.app.backtest import recordings
 from tests.app.backtest.playing import HIGH, TREE, level, pinned, write
 from tests.cli.conftest import Run
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "backtest.md"
 
 LABELS = """
 - {scope: rag/eu, branch: quality_regression, start: 1795204805, end: 1795204900}
@@ -152,3 +155,18 @@ def test_a_bad_labels_file_is_told_with_its_positions(
     result = run(*arguments, "--labels", str(labels))
     assert result.exit_code == 1
     assert f"{labels}:1:27: error: `qualty` is not allowed here" in result.stderr
+
+
+@pytest.mark.slow
+def test_the_example_of_the_documentation_is_what_comes_out(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the letter, so that the page cannot drift."""
+    monkeypatch.chdir(tmp_path)
+    recordings.write(Path("rollout.ndjson"), recordings.hour(recordings.RAG, recordings.SEARCH))
+    Path("labels.yaml").write_text(recordings.LABELS)
+    monkeypatch.setenv("COLUMNS", "100")
+    result = run("backtest", "rollout.ndjson", "--labels", "labels.yaml")
+    said = "\n".join(line.rstrip() for line in result.stdout.rstrip().splitlines())
+    _, _, after = DOCUMENT.read_text().partition("and compares -->\n```\n")
+    assert said == after.partition("\n```\n")[0]

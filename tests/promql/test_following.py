@@ -34,6 +34,9 @@ EXPRESSIONS = (
     "max(max_over_time(x[10s])) > 2", "quantile by (a) (0.5, rate(x[10s]))", "topk(1, x)",
     "sum by (a) (rate(x[10s])) / sum by (a) (count_over_time(x[10s]))", "abs(x)", "absent(x)",
     "max_over_time(sum_over_time(x[4s])[10s:2s])", "avg_over_time(x[10s] @ 1700000005)",
+    "sum_over_time(x[10s:1s] offset 2s)", "min_over_time((x and on(a) y)[6s:2s])",
+    "max_over_time(max_over_time(x[4s:1s])[6s:2s])", "last_over_time((x @ end())[5s:1s])",
+    "sum_over_time((x offset -3s)[6s:1s])", "count_over_time((absent(x) or x)[8s:1s])",
     "{a='2'} > 1", "clamp_max(x, 3) > 1", "timestamp(x)", "stddev(x)", "avg(x)", "min(x) < 3",
 )  # fmt: skip
 
@@ -42,15 +45,25 @@ VALUES = st.one_of(
     st.floats(-1e3, 1e3),
     st.sampled_from([math.nan, math.inf, -math.inf, STALE, 1e300, -1e300, 1e-300, 0.1, -0.1]),
 )
-SAMPLES = st.tuples(st.integers(0, 4), st.sampled_from([0, 0, 0, 1, 2, 6]), VALUES)
-#: Time that passes, in seconds, and how far the evaluation may look back.
-LOOKS = st.tuples(st.integers(-1, 5), st.sampled_from([None, None, None, 4]), st.just(0.0))
-STEPS = st.lists(st.one_of(SAMPLES, SAMPLES, LOOKS.map(lambda l: (None, *l))), max_size=40)
+#: A sample: which series, how late in seconds, and its value.
+Fed = tuple[int, int, float]
+#: A look: how many seconds pass before it, and how many it may look back.
+Look = tuple[int, int | None]
+STEPS: st.SearchStrategy[list[tuple[list[Fed], Look]]] = st.lists(
+    st.tuples(
+        st.lists(
+            st.tuples(st.integers(0, 4), st.sampled_from([0, 0, 0, 1, 2, 6]), VALUES), max_size=4
+        ),
+        st.tuples(st.sampled_from([0, 0, 1, 1, 2, 5, -1]), st.sampled_from([None] * 5 + [4])),
+    ),
+    max_size=16,
+)
+LATENESS_MS = 3_000
 
 
 def scratch_store() -> Store:
     """A store that keeps all and knows no selector of an expression: nothing can follow it."""
-    store = Store(lateness_ms=60_000, ahead_ms=600_000, max_series=100, retain_ms=3_600_000)
+    store = Store(lateness_ms=LATENESS_MS, ahead_ms=60_000, max_series=100, retain_ms=3_600_000)
     store.register(compile_expr('{__name__=~"x|y"}').reads[0][0], window_ms=0)
     return store
 
@@ -69,21 +82,17 @@ def outcome(
 
 @pytest.mark.parametrize("expr", EXPRESSIONS)
 @given(steps=STEPS)
-@settings(max_examples=40, deadline=None)
-def test_following_gives_what_scratch_gives(expr: str, steps: list[tuple[object, ...]]) -> None:
+@settings(max_examples=60, deadline=None)
+def test_following_gives_what_scratch_gives(expr: str, steps: list[tuple[list[Fed], Look]]) -> None:
     """Late samples, equal times, stale markers, NaN, infinities, and time that goes back."""
-    store, scratch = store_for(expr, lateness_ms=60_000), scratch_store()
+    store, scratch = store_for(expr, lateness_ms=LATENESS_MS), scratch_store()
     compiled, now = compile_expr(expr), NOW
-    for step in steps:
-        if step[0] is not None:
-            series, late, value = step
-            sample = Sample(SERIES[series], value, now - late * 1_000)  # type: ignore[call-overload, operator, arg-type]
-            store.ingest([sample], now)
-            scratch.ingest([sample], now)
-            continue
-        _, seconds, back, _ = step
-        now += seconds * 1_000  # type: ignore[operator]
-        since = None if back is None else now - back * 1_000  # type: ignore[operator]
+    for fed, (seconds, back) in steps:
+        samples = [Sample(SERIES[series], value, now - late * 1_000) for series, late, value in fed]
+        store.ingest(samples, now)
+        scratch.ingest(samples, now)
+        now += seconds * 1_000
+        since = None if back is None else now - back * 1_000
         got, read = outcome(compiled, Context(store, now, since, Seen()))
         wanted, to_read = outcome(compile_expr(expr), Context(scratch, now, since, Seen()))
         assert read == to_read

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
 
 import orjson
 import typer
@@ -22,17 +21,27 @@ from rollbackd.app.backtest.known_good import read_known_good
 from rollbackd.app.backtest.labels import Label, read_labels
 from rollbackd.app.backtest.recording import Faults, FileRecording, Recorded, UnreadableError
 from rollbackd.app.backtest.scoring import Score, score
-from rollbackd.app.backtest.times import parse_time
 from rollbackd.app.configuration import Configuration, load
+from rollbackd.cli.backtest_options import (
+    ConfigOption,
+    DecisionTreeOption,
+    FilesArgument,
+    FromOption,
+    HtmlOption,
+    KafkaOption,
+    KnownGoodOption,
+    LabelsOption,
+    MinPrecisionOption,
+    MinRecallOption,
+    RulesOption,
+    ToOption,
+    TopicOption,
+)
 from rollbackd.cli.backtest_report import report
 from rollbackd.cli.failures import FailureError
 from rollbackd.cli.options import Output, OutputOption
 from rollbackd.cli.rule_tests import read_text
 from rollbackd.settings import KafkaSettings, Settings, default_settings, load_settings
-
-_KAFKA: Final = "A Kafka topic instead of files"
-_RULES: Final = "Rules"
-_SCORE: Final = "Score"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,79 +54,23 @@ class _Source:
     to_ms: int
 
 
-def _parsed_time(value: str) -> int:
-    try:
-        return parse_time(value)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 def backtest(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[FILE]...", help="Recorded events, one JSON a line."),
-    ] = None,
+    files: FilesArgument = None,
     *,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", metavar="FILE", help="The daemon's config file.",
-                     rich_help_panel=_RULES),
-    ] = None,
-    rules: Annotated[
-        list[Path] | None,
-        typer.Option("--rules", metavar="FILE", help="Rule files or folders instead of its own.",
-                     rich_help_panel=_RULES),
-    ] = None,
-    decision_tree: Annotated[
-        Path | None,
-        typer.Option("--decision-tree", metavar="FILE", help="A decision tree instead of its own.",
-                     rich_help_panel=_RULES),
-    ] = None,
-    known_good: Annotated[
-        Path | None,
-        typer.Option("--known-good", metavar="FILE",
-                     help="`baseline.pinned` events that were in force before the recording.",
-                     rich_help_panel=_RULES),
-    ] = None,
-    kafka: Annotated[
-        str,
-        typer.Option("--kafka", metavar="HOST:PORT,...", rich_help_panel=_KAFKA,
-                     help="The brokers. TLS and SASL are as in the config."),
-    ] = "",
-    topic: Annotated[
-        str, typer.Option("--topic", metavar="NAME", rich_help_panel=_KAFKA, help="The topic.")
-    ] = "",
-    since: Annotated[
-        int | None,
-        typer.Option("--from", metavar="TIME", parser=_parsed_time, rich_help_panel=_KAFKA,
-                     help="RFC 3339 or Unix seconds."),
-    ] = None,
-    until: Annotated[
-        int | None,
-        typer.Option("--to", metavar="TIME", parser=_parsed_time, rich_help_panel=_KAFKA,
-                     help="The first time that is left out."),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option("--labels", metavar="FILE", rich_help_panel=_SCORE,
-                     help="The incidents that really happened, as YAML."),
-    ] = None,
-    min_precision: Annotated[
-        float | None,
-        typer.Option("--min-precision", min=0, max=1, rich_help_panel=_SCORE,
-                     help="Exit with 1 below this."),
-    ] = None,
-    min_recall: Annotated[
-        float | None,
-        typer.Option("--min-recall", min=0, max=1, rich_help_panel=_SCORE,
-                     help="Exit with 1 below this."),
-    ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a report with plots, in one file."),
-    ] = None,
+    config: ConfigOption = None,
+    rules: RulesOption = None,
+    decision_tree: DecisionTreeOption = None,
+    known_good: KnownGoodOption = None,
+    kafka: KafkaOption = "",
+    topic: TopicOption = "",
+    since: FromOption = None,
+    until: ToOption = None,
+    labels: LabelsOption = None,
+    min_precision: MinPrecisionOption = None,
+    min_recall: MinRecallOption = None,
+    html: HtmlOption = None,
     output: OutputOption = Output.TEXT,
-) -> None:  # fmt: skip
+) -> None:
     """Play recorded events through the rules and decisions of the daemon, and act on nothing.
 
     It says what would have fired and when, which branch would have been taken, which guardrail

@@ -98,10 +98,8 @@ def _run(run: Run) -> Text:
     if isinstance(run.first, Decision):
         text = _refusal(run.first)
         return text.append(f", {run.times} times until {until}", "dim")
-    fires = (run.times + 1) // 2
-    return Text.assemble(
-        f"{run.first.rule} ", ("flaps", "bold red"), (f": fires {fires} times until {until}", "dim")
-    )
+    told = f": fires {counted(run.times, 'time')} until {until}"
+    return Text.assemble(f"{run.first.rule} ", ("flaps", "bold red"), (told, "dim"))
 
 
 def _end(decision: Decision) -> str:

@@ -17,6 +17,8 @@ from rollbackd.promql.values import sorted_with_nan_first
 _CANCELLED = 1e-12
 #: Of the squares, the mean's own part may be this much.
 _OFF_CENTRE = 0.5
+#: A mean this many squared deviations from 0 makes the digits of Prometheus's own way differ.
+_FAR_FROM_ZERO = 1e5
 #: Values that are kept on either side of the wanted place, and more in a larger window.
 _MARGIN = 8
 #: They are cut back when there are this many times more.
@@ -137,21 +139,25 @@ class Variance:
         came, went = [v - centre for v in come], [v - centre for v in gone]
         distance = self._distances.move(came, went, count)
         squares = self._squares.move([d * d for d in came], [d * d for d in went], count)
-        return _variance(distance, squares, count)
+        return _variance(centre, distance, squares, count)
 
     def _centred(self, centre: float, values: Sequence[float]) -> float:
         self._centre = centre
         distances = [v - centre for v in values]
         distance = self._distances.restart(distances)
         squares = self._squares.restart([d * d for d in distances])
-        return _variance(distance, squares, len(values))
+        return _variance(centre, distance, squares, len(values))
 
 
-def _variance(distance: float, squares: float, count: int) -> float:
-    of_the_mean = distance * distance / count
-    if of_the_mean > squares * _OFF_CENTRE:
+def _variance(centre: float, distance: float, squares: float, count: int) -> float:
+    if squares == 0:
+        return 0.0
+    shift = distance / count
+    of_the_mean = distance * shift
+    variance = (squares - of_the_mean) / count
+    if of_the_mean > squares * _OFF_CENTRE or (centre + shift) ** 2 > variance * _FAR_FROM_ZERO:
         raise Lost
-    return (squares - of_the_mean) / count
+    return variance
 
 
 class Deviation(Variance):

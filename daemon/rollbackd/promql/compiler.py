@@ -29,14 +29,9 @@ from rollbackd.promql.lexer import Kind, Token
 from rollbackd.promql.matchers import Matcher, MatchOp, Selector
 from rollbackd.promql.matching import ManyToOne, Matching, OneToOne, SetBinary
 from rollbackd.promql.operators import Literal, Operator, Scalar, Text, Vector
-from rollbackd.promql.selection import (
-    MAX_SUBQUERY_STEPS,
-    InstantSelector,
-    RangeSelector,
-    Subquery,
-    When,
-)
+from rollbackd.promql.selection import InstantSelector, RangeSelector, When
 from rollbackd.promql.series import LOOKBACK_MS
+from rollbackd.promql.subqueries import MAX_SUBQUERY_STEPS, Subquery
 
 _CARDINALITY = promql_parser.VectorMatchCardinality
 _MATCH_OPS: Final = {
@@ -59,6 +54,7 @@ class Compiler:
         self._cursor = 0
         self._step_ms = step_ms
         self._reach_ms = 0
+        self._stands_alone = True
 
     def compile(self, expr: Any) -> Operator:
         """The operator of a node. Raises PromqlError."""
@@ -107,12 +103,15 @@ class Compiler:
             raise self._refuse(
                 self._here(), f"a subquery may have at most {MAX_SUBQUERY_STEPS} steps"
             )
-        outer = self._reach_ms
+        outer = self._reach_ms, len(self.reads), self._stands_alone
         self._reach_ms += range_ms + when.reach_ms
+        self._stands_alone = True
         operand = self.compile(expr.expr)
-        self._reach_ms = outer
         assert isinstance(operand, Vector | Scalar)
-        return Subquery(operand, range_ms, step_ms, when)
+        alone = self._stands_alone
+        reads = [selector for selector, _ in self.reads[outer[1] :]] if alone else None
+        self._reach_ms, self._stands_alone = outer[0], outer[2] and alone and when.stands_alone
+        return Subquery(operand, range_ms, step_ms, when, reads=reads)
 
     # Branches
 
@@ -208,7 +207,9 @@ class Compiler:
                 matchers.append(Matcher(matcher.name, _MATCH_OPS[str(matcher.op)], matcher.value))
             except ValueError as error:
                 raise PromqlError("promql/regex", str(error), token.start, token.end) from None
-        return Selector(tuple(matchers)), self._when(expr, token)
+        when = self._when(expr, token)
+        self._stands_alone = self._stands_alone and when.stands_alone
+        return Selector(tuple(matchers)), when
 
     def _when(self, expr: Any, token: Token) -> When:
         offset_ms = _milliseconds(expr.offset) if expr.offset is not None else 0

@@ -16,9 +16,10 @@ from rollbackd.promql.lexer import Token
 from rollbackd.promql.matchers import Selector
 from rollbackd.promql.operators import Context, Operator, Scalar, Text, Vector
 from rollbackd.promql.parsing import parse
-from rollbackd.promql.selection import InstantSelector, RangeSelector, Subquery
+from rollbackd.promql.selection import InstantSelector, RangeSelector
 from rollbackd.promql.series import LOOKBACK_MS, Series
 from rollbackd.promql.store import Store
+from rollbackd.promql.subqueries import Subquery
 from rollbackd.promql.values import Element
 
 #: Whether a label set belongs to what is asked about.

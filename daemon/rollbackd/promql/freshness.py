@@ -14,6 +14,7 @@ class Seen:
     def __init__(self) -> None:
         self._blocks: list[tuple[Sequence[Labels], Sequence[int]]] = []
         self._later: list[Callable[[], object]] = []
+        self._others: list[Seen] = []
         self._indexes: dict[_Names, dict[_Names, dict[Labels, int]]] = {}
 
     def add(self, names: Sequence[Labels], times: Sequence[int]) -> None:
@@ -24,6 +25,10 @@ class Seen:
         """What would be read but makes no difference to the result: read it if anybody asks."""
         self._later.append(read)
 
+    def include(self, other: "Seen") -> None:
+        """What another evaluation has read."""
+        self._others.append(other)
+
     def __iter__(self) -> Iterator[tuple[Labels, int]]:
         while self._later:
             self._later.pop()()
@@ -31,6 +36,8 @@ class Seen:
             for labels, time_ms in zip(names, times, strict=True):
                 if was_read(time_ms):
                     yield labels, time_ms
+        for other in self._others:
+            yield from other
 
     def newest_behind(self, labels: Labels) -> int | None:
         """The newest sample among the series that do not contradict a result's labels.

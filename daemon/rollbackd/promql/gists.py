@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from rollbackd.documents.durations import format_duration
 from rollbackd.promql.operators import Operator
-from rollbackd.promql.selection import InstantSelector, RangeSelector, Subquery, When
+from rollbackd.promql.selection import InstantSelector, RangeSelector, When
+from rollbackd.promql.subqueries import Subquery
 
 _REST: Final = "..."
 _SPACE: Final = re.compile(r"\s+")

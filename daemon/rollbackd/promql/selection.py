@@ -3,17 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rollbackd.model.labels import Labels
 from rollbackd.promql.following import Following, Glance, Plain
 from rollbackd.promql.freshness import Seen
 from rollbackd.promql.matchers import Selector
-from rollbackd.promql.operators import Context, Scalar, ToVector, Vector
+from rollbackd.promql.operators import Context
 from rollbackd.promql.series import LOOKBACK_MS, Series
-from rollbackd.promql.values import Columns, Element, drop_name
+from rollbackd.promql.values import Columns, Element
 from rollbackd.promql.windows import Window
-
-#: More steps than this in one subquery are refused, as Prometheus refuses points of a graph.
-MAX_SUBQUERY_STEPS = 11_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +28,11 @@ class When:
             return ctx.origin_ms - self.offset_ms
         base = ctx.now_ms if self.at_ms is None else self.at_ms
         return base - self.offset_ms
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether what is read at a time never depends on what comes after that time."""
+        return self.at_ms is None and not self.at_origin and self.offset_ms >= 0
 
     @property
     def reach_ms(self) -> int:
@@ -130,45 +131,6 @@ class RangeSelector:
             if seen is not None:
                 note(seen, series, window.last_ms)
             yield window
-
-
-class Subquery:
-    """An instant expression evaluated at every step of a range.
-
-    Steps lie on multiples of the step since the epoch, whatever the evaluation time.
-    """
-
-    def __init__(self, operand: Vector | Scalar, range_ms: int, step_ms: int, when: When) -> None:
-        self.operand: Vector = operand if isinstance(operand, Vector) else ToVector(operand)
-        self.range_ms = range_ms
-        self.step_ms = step_ms
-        self.when = when
-        self.one_name = self.operand.one_name
-
-    def windows(self, ctx: Context) -> Iterator[Window]:
-        """One window for each label set that the expression gave at some step."""
-        end = self.when.time(ctx)
-        start = end - self.range_ms
-        if ctx.since_ms is not None and ctx.since_ms > start:
-            start = ctx.since_ms
-        rows: dict[Labels, tuple[list[int], list[float]]] = {}
-        # Prometheus 2 starts at the first step at or after the range's start.
-        for time_ms in range(-(-start // self.step_ms) * self.step_ms, end + 1, self.step_ms):
-            for labels, value in self._step(ctx, time_ms):
-                times, values = rows.setdefault(labels, ([], []))
-                times.append(time_ms)
-                values.append(value)
-        for labels in sorted(rows):
-            times, values = rows[labels]
-            yield Window(
-                labels, drop_name(labels), times, values,
-                low=0, high=len(times), start_ms=start, end_ms=end,
-            )  # fmt: skip
-
-    def _step(self, ctx: Context, time_ms: int) -> list[Element]:
-        inner = Context(ctx.store, time_ms, ctx.since_ms, ctx.seen)
-        inner.origin_ms = ctx.origin_ms
-        return self.operand.vector(inner)
 
 
 def note(seen: Seen, series: Series, time_ms: int) -> None:

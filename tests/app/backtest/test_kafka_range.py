@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -11,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from rollbackd.app.backtest.kafka_range import KafkaRange
 from rollbackd.app.backtest.recording import Entry, Faults, UnreadableError, merged
 from rollbackd.settings import KafkaSettings
-from tests.app.backtest.playing import START, event
+from tests.app.backtest.playing import HIGH, START, TREE, event
 from tests.services.kafka import Broker
 from tests.services.processes import free_port
 
@@ -89,3 +92,28 @@ async def test_brokers_that_do_not_answer_are_said() -> None:
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(UnreadableError, match=f"cannot read topic `t` at {address}"):
         await asyncio.wait_for(read(address, "t", 0, 1), 60)
+
+
+async def test_the_command_plays_a_topic(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    """As it plays a file; the record that is bad is named."""
+    (tmp_path / "rules.yaml").write_text(HIGH.replace("level > 10", "level > 30"))
+    (tmp_path / "tree.yaml").write_text(TREE)
+
+    def command() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                sys.executable, "-m", "rollbackd", "backtest", "--kafka", kafka.address,
+                "--topic", topic, "--from", str(START), "--rules", tmp_path / "rules.yaml",
+                "--decision-tree", tmp_path / "tree.yaml", "--output", "json",
+            ],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    done = await asyncio.to_thread(command)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["input"]["events"] == 60
+    assert [bad["place"] for bad in facts["input"]["bad_inputs"]] == [f"{topic}[0]@20"]
+    assert [(t["at_ms"] // 1_000 - START, t["state"]) for t in facts["transitions"]] == [
+        (31, "firing")
+    ]

@@ -117,6 +117,21 @@ def test_a_higher_branch_takes_over(tmp_path: Path) -> None:
     assert seconds(decision.until_ms) == 350
 
 
+def test_a_takeover_that_a_guardrail_refuses_is_told(tmp_path: Path) -> None:
+    """It opens no decision of its own, for the scope is busy."""
+    rules = HIGH + (
+        "      - alert: Twice\n        expr: twice > 0\n"
+        "        labels: {branch: duplicate_effects}\n"
+    )
+    tree = TREE.replace("  duplicate_effects:\n", "  duplicate_effects:\n    mode: observe\n")
+    points = [*level((10, 11)), event(50, twice=1), *level((60, 1))]
+    findings = played(tmp_path, [pinned(), *points], rules=rules, tree=tree)
+    assert decided(findings) == [(10, "trigger_fired")]
+    assert findings.decisions[0].branches == ["quality_regression"]
+    (ignored,) = findings.ignored
+    assert (ignored.rule, ignored.scope, ignored.reason) == ("Twice", "rag/eu", "observe_mode")
+
+
 def test_without_a_known_good_set_the_guardrail_says_no(tmp_path: Path) -> None:
     """As in production."""
     assert decided(played(tmp_path, level((10, 11), (20, 11)))) == [(10, "no_known_good")]

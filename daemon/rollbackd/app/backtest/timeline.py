@@ -26,6 +26,7 @@ class Run:
     at_ms: int
     to_ms: int
     first: Transition | Decision
+    #: How often the rule fired, or the guardrail said no.
     times: int
 
 
@@ -95,8 +96,12 @@ def _runs(alike: Sequence[_T]) -> list[_T | Run]:
             found += stretch
         else:
             first, last = stretch[0], stretch[-1]
-            found.append(Run(first.at_ms, last.at_ms, first, len(stretch)))
+            found.append(Run(first.at_ms, last.at_ms, first, sum(map(_counts, stretch))))
     return found
+
+
+def _counts(moment: Transition | Decision) -> bool:
+    return not isinstance(moment, Transition) or moment.state is RuleState.FIRING
 
 
 def spans(transitions: Iterable[Transition], scope: str) -> list[Span]:
@@ -122,7 +127,7 @@ def spans(transitions: Iterable[Transition], scope: str) -> list[Span]:
 def ending(decision: Decision) -> str:
     """How a decision that acts would have gone on, as far as can be told."""
     if decision.outcome is None:
-        return "still open when the recording ends"
+        return "is still open when the recording ends"
     until = format_time(decision.until_ms)
     if decision.outcome is State.CLOSED:
         told = f"counts as open for the hold of its branch, until {until}"

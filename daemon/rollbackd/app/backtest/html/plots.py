@@ -1,7 +1,6 @@
 """What each rule looked at over time, against its threshold."""
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,7 +18,7 @@ _BOTTOM: Final = 250.0
 _MOST_LINES: Final = 4
 #: Flags that are nearer to each other than this carry no words.
 _ROOM: Final = 130.0
-_LEAST_APART: Final = 4.0
+_LEAST_APART: Final = 8.0
 
 
 def plots(findings: Findings) -> list[Markup]:
@@ -71,6 +70,7 @@ def _drawing(
 ) -> Markup:
     x_scale = TimeScale(findings.input.from_ms, findings.input.to_ms, _LEFT)
     bounds = [value for line in lines for value in _finite(line)]
+    bounds += [t.value for t in moved if math.isfinite(t.value)]
     bounds += [] if curve.threshold is None else [curve.threshold]
     y_scale = ValueScale.around(bounds, top=_TOP, bottom=_BOTTOM)
     parts = [
@@ -81,7 +81,7 @@ def _drawing(
         *_threshold_line(curve, y_scale),
         *(_path(line, f"line s{n}", x_scale, y_scale) for n, line in enumerate(lines, 1)),
         *_flags(decisions, x_scale),
-        *(_marker(t, lines, x_scale, y_scale) for t in moved if t.state is not RuleState.INACTIVE),
+        *_markers(moved, x_scale, y_scale),
     ]
     label = f"{curve.rule} over time"
     svg = element("svg", *parts, viewBox=f"0 0 {WIDTH:g} 276", role="img", aria_label=label)
@@ -168,25 +168,23 @@ def _flag_words(words: str, x: float) -> Markup:
     )  # fmt: skip
 
 
-def _marker(
-    transition: Transition, lines: Sequence[Line], x_scale: TimeScale, y_scale: ValueScale
-) -> Markup:
-    line = next((each for each in lines if _is_of(each, transition)), None)
-    value = None if line is None else _value_at(line, transition.at_ms)
-    if value is None:
-        return Markup("")
-    x, y = x_scale.x(transition.at_ms), y_scale.y(value)
-    title = element(
-        "title", f"{format_time(transition.at_ms)}: {transition.state} at {transition.value:.4g}"
-    )
-    kind = "fire" if transition.state is RuleState.FIRING else "pending"
-    return element("circle", title, cx=x, cy=y, r=6 if kind == "fire" else 5, class_=kind)
-
-
-def _value_at(line: Line, at_ms: int) -> float | None:
-    """The sample at a time, or the next that there is."""
-    start = bisect_left(line.times_ms, at_ms)
-    return next((v for v in line.values[start : start + 5] if v is not None), None)
+def _markers(moved: Sequence[Transition], x_scale: TimeScale, y_scale: ValueScale) -> list[Markup]:
+    """A point on the line for each pending and firing that can be told from the one before."""
+    parts = []
+    last: dict[RuleState, float] = {}
+    for transition in moved:
+        x, state, value = x_scale.x(transition.at_ms), transition.state, transition.value
+        # a comparison keeps the value of its left side: this is a point of the line
+        if state is RuleState.INACTIVE or not math.isfinite(value):
+            continue
+        if x - last.get(state, -math.inf) < _LEAST_APART:
+            continue
+        last[state] = x
+        told = f"{format_time(transition.at_ms)}: {state} at {transition.value:.4g}"
+        kind, radius = ("fire", 6) if state is RuleState.FIRING else ("pending", 5)
+        title = element("title", told)
+        parts.append(element("circle", title, cx=x, cy=y_scale.y(value), r=radius, class_=kind))
+    return parts
 
 
 def _is_of(line: Line, transition: Transition) -> bool:

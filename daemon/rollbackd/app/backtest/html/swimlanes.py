@@ -1,6 +1,7 @@
 """The timeline of one scope: what really happened, each rule, and what rollbackd would do."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rollbackd.app.backtest.findings import Decision, Findings
@@ -16,6 +17,8 @@ _BAR: Final = 14.0
 _LONGEST_NAME: Final = 28
 #: A bar is at least this wide, or nobody would see it.
 _LEAST: Final = 2.5
+#: Crosses that are nearer to each other would be one blot.
+_LEAST_APART: Final = 14.0
 
 
 def swimlanes(findings: Findings, scope: str, labels: Sequence[Label]) -> Markup:
@@ -30,7 +33,7 @@ def swimlanes(findings: Findings, scope: str, labels: Sequence[Label]) -> Markup
     ]
     decisions = [d for d in findings.decisions if d.scope == scope]
     if decisions:
-        lanes.append(("rollbackd", [_decided(d, scale) for d in decisions]))
+        lanes.append(("rollbackd", list(_decided(decisions, scale))))
     bottom = 8 + _LANE * len(lanes)
     parts = [scale.grid(4, bottom)]
     for index, (name, drawn) in enumerate(lanes):
@@ -97,11 +100,27 @@ def _rule_bar(span: Span, scale: TimeScale, end_of_recording: int) -> Markup:
     return joined(parts)
 
 
-def _decided(decision: Decision, scale: TimeScale) -> Markup:
+def _decided(decisions: Sequence[Decision], scale: TimeScale) -> Iterator[Markup]:
+    """Those that act below, crosses that can be told from each other above."""
+    last = -math.inf
+    for decision in decisions:
+        if decision.would_act:
+            yield _acting(decision, scale)
+    for decision in decisions:
+        x = scale.x(decision.at_ms)
+        if not decision.would_act and x - last >= _LEAST_APART:
+            last = x
+            yield _refused(decision, x)
+
+
+def _refused(decision: Decision, x: float) -> Markup:
+    said = f"decision {decision.number}, {decision.branch}: {decision.reason} says no"
+    title = element("title", f"{format_time(decision.at_ms)}: {said}")
+    return element("g", title, _cross(x=x, y=0))
+
+
+def _acting(decision: Decision, scale: TimeScale) -> Markup:
     x, at = scale.x(decision.at_ms), format_time(decision.at_ms)
-    if not decision.would_act:
-        title = f"{at}: decision {decision.number}, {decision.branch}: {decision.reason} says no"
-        return element("g", element("title", title), _cross(x=x, y=0))
     parts = [_bar(scale, decision.at_ms, decision.until_ms, "hold", f"open from {at}")]
     if decision.cooldown_until_ms is not None and decision.until_ms < scale.to_ms:
         parts.append(_bar(scale, decision.until_ms, decision.cooldown_until_ms, "cool", "cooldown"))
