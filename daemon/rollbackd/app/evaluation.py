@@ -44,13 +44,16 @@ class EvaluationLoop:
     async def run(self) -> None:
         """Go round until cancelled. A store that is down is waited for; nothing is dropped."""
         while True:
+            started = self._clock.monotonic()
             try:
                 await self.turn()
             except TemporaryError as error:
                 logger.warning("will try again", extra={"because": str(error)})
                 self._intake.look_again()
             self.evaluated_at = self._clock.monotonic()
-            await asyncio.sleep(self._coalesce_seconds)
+            # A beat from start to start; a long round still leaves the loop some air.
+            left = self._coalesce_seconds - (self.evaluated_at - started)
+            await asyncio.sleep(max(left, self._coalesce_seconds / 10))
 
     async def turn(self) -> None:
         """Once round. Raises TemporaryError when the store cannot be reached."""

@@ -8,6 +8,7 @@ from typing import Final
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 15.0
+_CANCEL_AGAIN_SECONDS: Final = 0.5
 
 Cleanup = Callable[[], Awaitable[None]]
 
@@ -37,6 +38,12 @@ class Cleanups:
 
 
 async def cancel(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it is gone."""
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    """Cancel a task and wait until it is gone.
+
+    More than once if need be: a cancellation that meets a timeout in a library can get lost.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_CANCEL_AGAIN_SECONDS)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.debug("a task ended with an error", extra={"because": repr(error)})

@@ -9,14 +9,14 @@ class PinsTable:
     """Remembers the newest pins of each arm; older events do not overwrite newer ones."""
 
     def __init__(self, telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
+        self._missing = {name: telemetry.events_missing_pins.labels(name) for name in REQUIRED_PINS}
         self._seen: dict[Scope, dict[str, PinsSeen]] = {}
 
     def note(self, seen: PinsSeen) -> None:
         """Take one event's pins; required ones that are missing are counted."""
-        for name in REQUIRED_PINS:
+        for name, missing in self._missing.items():
             if name not in seen.pins:
-                self._telemetry.events_missing_pins.labels(name).inc()
+                missing.inc()
         arms = self._seen.setdefault(seen.scope, {})
         known = arms.get(seen.arm)
         if known is None or known.time_ms <= seen.time_ms:
