@@ -9,8 +9,8 @@ from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.samples import OPENED_MS, as_answer, detail, incident
 
 COMMANDS = (
-    "check", "controls", "decide", "demo", "explain", "incidents", "pause", "pull", "replay", "resume",
-    "run", "status", "test", "version",
+    "check", "controls", "decide", "demo", "explain", "incidents", "pause",
+    "pull", "replay", "resume", "run", "status", "test", "version",
 )  # fmt: skip
 
 
