@@ -22,8 +22,13 @@ class Telemetry:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
         self.build_info = Info("rollbackd_build", "Version of the daemon.", registry=registry)
+        self._sources()
+        self._triggers()
+        self._incidents()
+        self._levers()
+        self._daemon()
 
-        # Sources
+    def _sources(self) -> None:
         self.events_received = self._counter(
             "events_received", "Bodies, records or lines received.", "source"
         )
@@ -62,7 +67,7 @@ class Telemetry:
         )
         self.kafka_rebalances = self._counter("kafka_rebalances", "Partition assignments.")
 
-        # Triggers
+    def _triggers(self) -> None:
         self.series = self._gauge("series", "Series held in memory.")
         self.rule_evaluations = self._counter("rule_evaluations", "Evaluations.", "rule")
         self.rule_evaluation_failures = self._counter(
@@ -87,7 +92,7 @@ class Telemetry:
             "triggers_ignored", "Firing triggers that opened no incident.", "reason"
         )
 
-        # Incidents
+    def _incidents(self) -> None:
         self.incidents = self._counter(
             "incidents", "Incidents by how they ended.", "branch", "outcome"
         )
@@ -122,7 +127,7 @@ class Telemetry:
             "pages", "Times a person was asked for, by the state of the incident.", "state"
         )
 
-        # Levers and controls
+    def _levers(self) -> None:
         self.lever_attempts = self._counter("lever_attempts", "Acts begun.", "lever")
         self.lever_failures = self._counter("lever_failures", "Acts failed.", "lever", "reason")
         self.lever_duration = self._histogram(
@@ -145,7 +150,7 @@ class Telemetry:
         self.cache_generation = self._gauge("cache_generation", "Cache generation.", "scope")
         self.breaker_state = self._gauge("breaker_state", "0 closed, 1 half-open, 2 open.", "scope")
 
-        # The daemon itself
+    def _daemon(self) -> None:
         self.paused = self._gauge("paused", "1 while an operator has paused the daemon.")
         self.store_up = self._gauge("store_up", "Whether the store answers.", "store")
         self.event_loop_lag = self._gauge(
