@@ -13,6 +13,7 @@ from rollbackd.clock import ManualClock
 from rollbackd.connections.sqlite import Database
 from rollbackd.errors import TemporaryError
 from rollbackd.model.decisions import Reason
+from rollbackd.model.explanations import Fate
 from rollbackd.model.incidents import Incident, State
 from rollbackd.model.labels import Scope, labels_of
 from rollbackd.model.policy import BranchPolicy
@@ -310,3 +311,19 @@ async def test_a_pull_that_cannot_be_is_refused(desk: Desk) -> None:
     await pull("quality_regression", SCOPE, reason="", by="eve")
     with pytest.raises(ScopeBusyError):
         await pull("cost_or_latency", SCOPE, reason="", by="eve")
+
+
+async def test_the_fate_of_a_trigger_is_known(desk: Desk) -> None:
+    """The incident that answers for it, or who said no; nothing of what does not fire."""
+    trigger = trigger_of()
+    fate_of = desk.dispatcher.fate_of
+    assert fate_of(trigger.rule, trigger.labels) == Fate()
+    await desk.fire(trigger)
+    (incident,) = await desk.incidents()
+    assert fate_of(trigger.rule, trigger.labels) == Fate(incident_id=incident.id)
+    other = elsewhere(trigger, region="us-1")
+    desk.dispatcher.pause = Pause(reason="r", by="b", since_ms=NOW)
+    await desk.fire(other)
+    assert fate_of(other.rule, other.labels) == Fate(reason=Reason.PAUSED)
+    await desk.calm(trigger)
+    assert fate_of(trigger.rule, trigger.labels) == Fate()
