@@ -81,6 +81,12 @@ class Selector:
                 return matcher.value
         return ""
 
+    @property
+    def rarest(self) -> tuple[str, str] | None:
+        """A pair that every match has, rather another label than the name; None without one."""
+        pairs = [(m.name, m.value) for m in self.matchers if m.op is MatchOp.EQ and m.value]
+        return max(pairs, key=lambda pair: pair[0] != METRIC_NAME, default=None)
+
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether a series satisfies every condition."""
         for matcher in self.matchers:

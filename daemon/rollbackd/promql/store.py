@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rollbackd.model.events import Sample
-from rollbackd.model.labels import METRIC_NAME, Labels
+from rollbackd.model.labels import Labels
 from rollbackd.promql.entries import Entry
 from rollbackd.promql.matchers import Selector
 from rollbackd.promql.series import Held, Readers, Series
@@ -53,8 +53,8 @@ class Store:
         self.newest_ms: int | None = None
         self._series: dict[Labels, Series] = {}
         self._entries: dict[Selector, Entry] = {}
-        self._by_name: dict[str, list[Entry]] = {}
-        self._nameless: list[Entry] = []
+        #: By a pair that has to be among the labels; selectors that fix none are under None.
+        self._by_pair: dict[tuple[str, str] | None, list[Entry]] = {}
         self._readers: dict[tuple[Entry, ...], Readers] = {}
         self._dirty: set[Readers] = set()
         #: Series that samples came for, by where these came from.
@@ -88,8 +88,7 @@ class Store:
         entry = self._entries.get(selector)
         if entry is None:
             entry = self._entries[selector] = Entry(selector)
-            name = selector.name
-            (self._by_name.setdefault(name, []) if name else self._nameless).append(entry)
+            self._by_pair.setdefault(selector.rarest, []).append(entry)
         entry.window_ms = max(entry.window_ms, window_ms, self.retain_ms)
         if rule is not None:
             entry.rules.add(rule)
@@ -288,8 +287,12 @@ class Store:
         if labels in self._unread:
             return Refusal.NOT_READ
         values = dict(labels)
-        candidates = (*self._by_name.get(values.get(METRIC_NAME, ""), ()), *self._nameless)
-        entries = [e for e in candidates if e.selector.matches(values)]
+        entries = [
+            entry
+            for pair in (None, *labels)
+            for entry in self._by_pair.get(pair, ())
+            if entry.selector.matches(values)
+        ]
         if not entries:
             if len(self._unread) >= _UNREAD_MEMORY:
                 self._unread.clear()
@@ -312,15 +315,16 @@ class Store:
     def _settle(self) -> None:
         """Tell the readers of every series that samples came for."""
         for origin, arrived in self._arrived.items():
-            self._dirty.update(series.readers for series in arrived)
+            readers = {series.readers for series in arrived}
+            self._dirty |= readers
             for series in arrived:
                 if origin is not None and origin != series.origin:
                     self._attribute(series, origin)
                 for entry in series.readers.entries:
                     entry.note(series)
+            for entry in {entry for each in readers for entry in each.entries}:
+                entry.forget()
         self._arrived.clear()
-        for entry in self._entries.values():
-            entry.forget()
 
     def _attribute(self, series: Series, origin: str) -> None:
         if series.origin is None:
@@ -331,6 +335,7 @@ class Store:
     def _note(self, series: Series) -> None:
         for entry in series.readers.entries:
             entry.note(series)
+            entry.forget()
 
 
 def _by_labels(series: Series) -> Labels:
