@@ -8,9 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from rollbackd.model.labels import METRIC_NAME, Labels, labels_of
+from tests.services.availability import Component, require
 
 #: An expectation that no expression meets, so that promtool prints what it got.
 _NEVER = [{"labels": "never_this_series", "value": 4711}]
@@ -28,10 +27,10 @@ class Answer:
 
 
 def promtool() -> str:
-    """The program, or the test is skipped where it is not installed."""
+    """The program; without it the test is skipped, or fails where the services are required."""
+    require(Component.PROMTOOL)
     found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("promtool is not installed")
+    assert found is not None
     return found
 
 
