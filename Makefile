@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format run services bench clean
+.PHONY: help demo test lint format run services bench fuzz clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ services: ## Bring Kafka, Redis, Prometheus and Alertmanager for the tests
 
 bench: $(STAMP) services ## Measure against peers in the same run
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+fuzz: $(STAMP) ## Give a million random texts to the loader, the checker and the evaluation
+	$(BIN)/python -m tests.fuzzing $(ARGS)
 
 clean: ## Remove what make made
 	rm -rf $(VENV) .cache .state dist

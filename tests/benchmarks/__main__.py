@@ -19,6 +19,7 @@ from tests.benchmarks.growth import more_rules, more_series
 from tests.benchmarks.latency import latency
 from tests.benchmarks.memory import memory, refill
 from tests.benchmarks.results import Report, Result, machine, print_table
+from tests.benchmarks.soak import soak
 from tests.benchmarks.webhook import webhook
 
 Row = Callable[[Bench], Awaitable[list[Result]]]
@@ -34,7 +35,10 @@ ROWS: dict[str, Row] = {
     "memory": memory,
     "refill": refill,
     "decode": decode,
+    "soak": soak,
 }
+#: Takes several minutes.
+_ON_REQUEST = {"soak"}
 
 _OUTPUT = Path(__file__).parents[2] / ".cache" / "benchmarks.json"
 
@@ -49,10 +53,11 @@ def main() -> None:
     unknown = [row for row in options.rows if row not in ROWS]
     if unknown:
         parser.error(f"no row `{unknown[0]}`; there are: {', '.join(ROWS)}")
+    rows = options.rows or [row for row in ROWS if row not in _ON_REQUEST]
     began = time.monotonic()
     where = machine()
     with tempfile.TemporaryDirectory(prefix="rollbackd-bench-") as directory:
-        results = asyncio.run(_measure(options.rows or list(ROWS), Path(directory), options.runs))
+        results = asyncio.run(_measure(rows, Path(directory), options.runs))
     seconds = time.monotonic() - began
     report = Report(machine=where, runs=options.runs, seconds=seconds, results=results)
     options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from tests.services.redis import Redis
 T = TypeVar("T")
 
 #: Records of the topic that is drained.
-RECORDS = 100_000
+RECORDS = 400_000
 PARTITIONS = 4
 
 

@@ -9,7 +9,8 @@ import orjson
 
 from rollbackd.events.alertmanager import decode_notification
 from rollbackd.events.collecting import Collector
-from rollbackd.events.record import decode_record_into
+from rollbackd.events.record import decode_records
+from rollbackd.sources.kafka.connection import MAX_POLL_RECORDS
 from tests.benchmarks.bench import Bench, isolated
 from tests.benchmarks.results import Result, rate
 from tests.benchmarks.workload import events
@@ -48,29 +49,30 @@ async def decode(bench: Bench) -> list[Result]:
 def measure(name: str) -> tuple[float, float]:
     """(ours, peer) in events a second."""
     bodies, each = _bodies(name)
-    into = Collector()
 
-    def ours(body: bytes) -> None:
-        decode_record_into(body, into, now_ms=_START_MS + 60_000)
+    def ours(records: list[bytes]) -> None:
+        decode_records(records, Collector(), headers={}, now_ms=_START_MS + 60_000)
 
-    def alerts(body: bytes) -> None:
-        decode_notification(body)
+    def alerts(records: list[bytes]) -> None:
+        for record in records:
+            decode_notification(record)
 
-    def lines(body: bytes) -> None:
-        for line in body.splitlines():
-            orjson.loads(line)
+    def peer(records: list[bytes]) -> None:
+        for record in records:
+            for line in record.splitlines():
+                orjson.loads(line)
 
     first = alerts if name == "alertmanager" else ours
-    second = lines if name == "ndjson" else orjson.loads
-    first(bodies[0])
-    return _rate(first, bodies, each), _rate(second, bodies, each)
+    first(bodies[:1])
+    return _rate(first, bodies, each), _rate(peer, bodies, each)
 
 
-def _rate(call: Callable[[bytes], object], bodies: list[bytes], each: int) -> float:
+def _rate(call: Callable[[list[bytes]], object], bodies: list[bytes], each: int) -> float:
+    """As many at a time as the daemon polls."""
     gc.collect()
     began = time.process_time()
-    for body in bodies:
-        call(body)
+    for first in range(0, len(bodies), MAX_POLL_RECORDS):
+        call(bodies[first : first + MAX_POLL_RECORDS])
     return len(bodies) * each / (time.process_time() - began)
 
 

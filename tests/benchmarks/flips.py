@@ -28,8 +28,12 @@ INCIDENTS = 100
 _BOUND_MS = 100
 _TREE = """
 defaults: {hold: 1h, first_green: 1h, watch_interval: 1m, max_freeze: 1h, cooldown: 0s,
-           budget: {acts: 100000, per: 1h}}
+           budget: {acts: 100000, per: 1h}, rule_budget: {acts: 100000, per: 1h},
+           lever_budget: {acts: 100000, per: 1h}}
 global_budget: {acts: 100000, per: 1h}
+max_open_incidents: 100000
+max_blast_radius: 1
+correlated: {scopes: 100000, within: 1m}
 exit_targets: [{name: errors, value: 'max by (service, region) (error_ratio)', below: 0.005}]
 branches:
   retriever_mismatch:

@@ -1,10 +1,12 @@
 """`latency`: from the broker's append to the transition to firing, while a stream runs.
 
-The load comes from this process, the daemon runs in one of its own. A probe is a series that no
-event had before; the rule `probe > 0` fires for it, and its end lets it go again.
+The load comes from this process, the daemon runs in one of its own. Its windows are full when the
+load begins, as after five minutes of it. A probe is a series that no event had before; the rule
+`probe > 0` fires for it, and its end lets it go again.
 """
 
 import asyncio
+import itertools
 import random
 import time
 from multiprocessing import get_context
@@ -15,8 +17,12 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from rollbackd.app.daemon import Daemon
+from rollbackd.app.daemon import Daemon, spare_the_collector
+from rollbackd.events.collecting import Collector
+from rollbackd.events.record import decode_record_into
+from rollbackd.model.events import Rows
 from rollbackd.model.triggers import RuleState, Trigger
+from rollbackd.triggers.engine import Engine
 from tests.benchmarks.bench import PARTITIONS, Bench, run_async, send_batches
 from tests.benchmarks.draining import daemon_settings, received
 from tests.benchmarks.results import Figure, Result, percentile
@@ -32,6 +38,7 @@ _PROBES_A_SECOND = 40
 _PROBE_ENDS_SECONDS = 2.0
 #: Longer than this is as bad as never.
 _LATEST_SECONDS = 10.0
+_WINDOW_SECONDS = 300
 _PROBE_RULE = "      - {alert: Probe, expr: 'probe > 0'}\n"
 
 #: Probe -> time in milliseconds.
@@ -50,7 +57,7 @@ async def _at(bench: Bench, per_second: int) -> Result:
     ours, theirs = get_context("spawn").Pipe()
     directory = bench.scratch("latency")
     child = get_context("spawn").Process(
-        target=observe, args=(theirs, address, topic, directory), daemon=True
+        target=observe, args=(theirs, address, topic, directory, per_second), daemon=True
     )
     child.start()
     try:
@@ -194,16 +201,32 @@ async def _reply(pipe: Connection) -> Any:
     return await asyncio.to_thread(pipe.recv)
 
 
-def observe(pipe: Connection, address: str, topic: str, directory: Path) -> None:
+def observe(pipe: Connection, address: str, topic: str, directory: Path, per_second: int) -> None:
     """The daemon's process: sends when it is ready, and at the end what fired when."""
-    run_async(_observe(pipe, address, topic, directory))
+    run_async(_observe(pipe, address, topic, directory, per_second))
 
 
 async def _assigned(daemon: Daemon) -> bool:
     return bool(daemon.telemetry.kafka_rebalances._value.get())
 
 
-async def _observe(pipe: Connection, address: str, topic: str, directory: Path) -> None:
+async def _fill_windows(engine: Engine, per_second: int) -> None:
+    """What five minutes of the load up to now leave behind."""
+    into = Collector()
+    for before, after in _templates():
+        decode_record_into(before + b'"ts":0,' + after, into, now_ms=1)
+    now_ms = time.time_ns() // 1_000_000
+    endless = itertools.cycle([(schema, values) for schema, _, values in into.samples.rows])
+    for time_ms in range(now_ms - _WINDOW_SECONDS * 1_000, now_ms, 100):
+        batch = Rows()
+        batch.rows = [(s, time_ms, v) for s, v in itertools.islice(endless, per_second // 10)]
+        engine.ingest(batch, now_ms)
+        await asyncio.sleep(0)
+
+
+async def _observe(
+    pipe: Connection, address: str, topic: str, directory: Path, per_second: int
+) -> None:
     settings = daemon_settings(address, topic, topic, directory, more_rules=_PROBE_RULE)
     daemon = Daemon(settings)
     await daemon.start()
@@ -219,6 +242,8 @@ async def _observe(pipe: Connection, address: str, topic: str, directory: Path) 
 
     daemon._dispatcher.dispatch = watched  # type: ignore[method-assign,assignment]
     await eventually(lambda: _assigned(daemon), within_seconds=30)
+    await _fill_windows(daemon.engine, per_second)
+    spare_the_collector()
     await asyncio.sleep(0.5)
     pipe.send("ready")
     await asyncio.to_thread(pipe.recv)

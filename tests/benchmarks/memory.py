@@ -74,12 +74,12 @@ async def refill(bench: Bench) -> list[Result]:
 def bytes_a_sample() -> float:
     """Resident growth by samples that arrive in order, in turns over the series."""
     engine, labels = _engine(SERIES)
-    before = _resident()
+    before = resident()
     for turn in range(_SAMPLES // SERIES):
         time_ms = _START_MS + turn * 500
         engine.ingest([Sample(each, turn * 0.7, time_ms) for each in labels], time_ms)
     gc.collect()
-    grown = _resident() - before
+    grown = resident() - before
     assert engine.sample_count >= _SAMPLES
     return grown / _SAMPLES
 
@@ -88,23 +88,23 @@ def bytes_a_tuple() -> float:
     """The same as lists of pairs; half of them will do."""
     _, labels = _engine(SERIES)
     held: dict[Labels, list[tuple[int, float]]] = {each: [] for each in labels}
-    before = _resident()
+    before = resident()
     turns = _SAMPLES // SERIES // 2
     for turn in range(turns):
         time_ms = _START_MS + turn * 500
         for number, each in enumerate(labels):
             held[each].append((time_ms + number, turn * 0.7))
     gc.collect()
-    return (_resident() - before) / (turns * SERIES)
+    return (resident() - before) / (turns * SERIES)
 
 
 def bytes_a_series() -> float:
     """Resident growth by new series, the labels' own memory included."""
     engine, _ = _engine(0)
-    before = _resident()
+    before = resident()
     engine.ingest((Sample(_labels(n), 1.0, _START_MS) for n in range(100_000)), _START_MS)
     gc.collect()
-    return (_resident() - before) / engine.series_count
+    return (resident() - before) / engine.series_count
 
 
 def fill() -> tuple[float, float]:
@@ -159,6 +159,7 @@ def _labels(number: int) -> Labels:
     )
 
 
-def _resident() -> int:
+def resident() -> int:
+    """Bytes of this process that are in memory."""
     with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollbackd.events import alertmanager, native
+from rollbackd.events.collecting import Collector
 from rollbackd.events.record import FORMATS, decode_record
-from rollbackd.model.events import Batch, Rejected
+from rollbackd.model.events import Rejected
 from tests.events import bodies
 
 JSON = st.recursive(
@@ -70,7 +71,8 @@ def test_any_record_is_a_batch_or_rejected(body: bytes, declared: str) -> None:
 @given(BODIES)
 def test_any_body_is_judged_item_by_item(body: bytes) -> None:
     """What `decode` accepts is what `decode_each` accepts whole, and the first mistake agrees."""
-    verdicts = list(native.decode_each(body, now_ms=bodies.NOW))
+    into = Collector()
+    verdicts = list(native.decode_each(body, into, now_ms=bodies.NOW))
     bad = [v for v in verdicts if isinstance(v, Rejected)]
     try:
         whole = native.decode(body, now_ms=bodies.NOW)
@@ -78,9 +80,7 @@ def test_any_body_is_judged_item_by_item(body: bytes) -> None:
         assert str(bad[0]).endswith(str(rejected).removeprefix("event 0: "))  # noqa: PT017
         return
     assert bad == []
-    parts = [v for v in verdicts if isinstance(v, Batch)]
-    assert whole.samples == [s for part in parts for s in part.samples]
-    assert whole.known_good == [k for part in parts for k in part.known_good]
+    assert whole == into.batch()
 
 
 @settings(max_examples=300, deadline=None)

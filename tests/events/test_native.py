@@ -6,7 +6,7 @@ import pytest
 from rollbackd.events import native as decoder
 from rollbackd.events.collecting import Collector
 from rollbackd.events.envelope import Envelope, EventReader
-from rollbackd.events.series import EventSeries, SeriesCache
+from rollbackd.events.series import EventSeries, Sender, SeriesCache
 from rollbackd.model.events import Batch, KnownGood, PinsSeen, Rejected, Sample
 from rollbackd.model.labels import Scope
 from tests.events.bodies import NOW, PINS, encoded, lines, native
@@ -14,6 +14,13 @@ from tests.events.bodies import NOW, PINS, encoded, lines, native
 
 def decode(body: bytes) -> Batch:
     return decoder.decode(body, now_ms=NOW)
+
+
+def judge(body: bytes) -> tuple[Batch, list[Rejected | None]]:
+    """What the good items of a body say, and the verdict on each."""
+    into = Collector()
+    verdicts = list(decoder.decode_each(body, into, now_ms=NOW))
+    return into.batch(), verdicts
 
 
 def test_an_event_becomes_samples_and_pins() -> None:
@@ -150,10 +157,10 @@ def test_no_sample_of_a_rejected_event_stays() -> None:
     """The first value of an event whose second one is refused is not kept."""
     bad = native(values={"good": 1, "not good": 2})
     good = native(values={"other": 3}, code=..., pins=...)
-    first, second = decoder.decode_each(lines(bad, good), now_ms=NOW)
+    batch, (first, second) = judge(lines(bad, good))
     assert isinstance(first, Rejected)
-    assert isinstance(second, Batch)
-    assert [s.value for s in second.samples] == [3.0]
+    assert second is None
+    assert [s.value for s in batch.samples] == [3.0]
 
 
 @pytest.mark.parametrize("alias", ["color", "variant", "arm"])
@@ -308,18 +315,18 @@ def test_baseline_rejected(changes: dict[str, Any], message: str) -> None:
 def test_several_events_by_shape(body: bytes) -> None:
     """An array or NDJSON is told by its shape, whatever the content type said."""
     assert len(decode(body).samples) == 6
-    assert sum(isinstance(each, Batch) for each in decoder.decode_each(body, now_ms=NOW)) == 2
+    assert judge(body)[1] == [None, None]
 
 
 def test_one_event_over_several_lines() -> None:
     body = json.dumps(native(), indent=2).encode()
     assert len(decode(body).samples) == 3
-    assert [type(each) for each in decoder.decode_each(body, now_ms=NOW)] == [Batch]
+    assert judge(body)[1] == [None]
 
 
 def test_a_broken_event_over_several_lines_is_one_mistake() -> None:
     body = json.dumps(native(ts="x"), indent=2).encode()
-    (rejected,) = decoder.decode_each(body, now_ms=NOW)
+    _, (rejected,) = judge(body)
     assert "`ts`" in str(rejected)
 
 
@@ -335,8 +342,9 @@ def test_the_first_mistake_carries_its_position() -> None:
 
 def test_each_item_of_a_stream_is_judged_alone() -> None:
     body = b"\n".join([encoded(native()), b"{broken", encoded(native()), b"[]", b"7"])
-    verdicts = list(decoder.decode_each(body, now_ms=NOW))
-    assert [isinstance(v, Batch) for v in verdicts] == [True, False, True, False, False]
+    batch, verdicts = judge(body)
+    assert len(batch.samples) == 6
+    assert [v is None for v in verdicts] == [True, False, True, False, False]
     assert [v.position for v in verdicts if isinstance(v, Rejected)] == [1, 3, 4]
 
 
@@ -363,11 +371,15 @@ def test_the_memory_of_label_sets_is_bounded() -> None:
 
 
 def test_one_label_set_may_not_fill_the_memory_with_names() -> None:
-    series = EventSeries(("rag", "eu", "canary", ()))
+    sender = Sender("rag", "eu", "canary")
+    series = EventSeries(sender, (("Zone", "a"),))
     for i in range(5_000):
-        assert series[f"m{i}"][0] == ("__name__", f"m{i}")
-        assert dict(series.requests(str(i)))["code"] == str(i)
+        assert series[f"m{i}"][1] == ("__name__", f"m{i}")
+        assert list(series[f"m{i}"]) == sorted(series[f"m{i}"])
+        assert dict(sender.requests(str(i)))["code"] == str(i)
+        assert series.schema((f"m{i}",), None).series == (series[f"m{i}"],)
     assert len(series) <= 1_000
+    assert max(len(sender._codes), 10 * len(series._schemas)) <= 1_000
 
 
 def test_pins_are_remembered_up_to_a_bound() -> None:

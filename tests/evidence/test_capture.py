@@ -1,6 +1,7 @@
 """The capture before the first act."""
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -14,12 +15,29 @@ from rollbackd.evidence.capture import EvidenceCapture, digest_of
 from rollbackd.evidence.pins import PinsTable
 from rollbackd.model.controls import Control
 from rollbackd.model.events import KnownGood, PinsSeen
-from rollbackd.model.incidents import Evidence
+from rollbackd.model.incidents import Evidence, SeriesWindow
 from rollbackd.model.labels import Scope
 from rollbackd.model.triggers import TargetReading, Verdict
 from rollbackd.stores.records import decode, encode
 from rollbackd.telemetry import Telemetry
 from tests.incidents.samples import KNOWN_GOOD, PINS, SCOPE, opened, reading
+
+#: With what JSON cannot say.
+WINDOW = SeriesWindow(
+    metric="x", labels={"arm": "canary"}, samples=[(1, 0.5), (2, math.nan), (3, 2.0)], count=3
+)
+
+
+class Windows:
+    """One series, or a fault."""
+
+    def __init__(self, sources: "Sources") -> None:
+        self._sources = sources
+
+    def read(self, *_: Any) -> tuple[list[SeriesWindow], int]:
+        if error := self._sources.faults.get("windows"):
+            raise error
+        return [WINDOW], self._sources.beyond
 
 
 class Sources:
@@ -27,6 +45,7 @@ class Sources:
 
     def __init__(self) -> None:
         self.faults: dict[str, Any] = {}
+        self.beyond = 0
         self.telemetry = Telemetry(CollectorRegistry())
         self.pins = PinsTable(self.telemetry)
 
@@ -49,8 +68,9 @@ class Sources:
     async def capture(self) -> Evidence:
         this: Any = self
         capture = EvidenceCapture(
-            store=this, controls=this, targets=this, pins=self.pins, clock=ManualClock()
-        )
+            store=this, controls=this, targets=this, windows=Windows(self), pins=self.pins,
+            clock=ManualClock(),
+        )  # fmt: skip
         return await capture.capture(opened())
 
     async def _fault(self, name: str) -> None:
@@ -77,6 +97,7 @@ async def test_what_can_be_seen_is_written_down(sources: Sources) -> None:
     assert list(evidence.controls) == ["degrade", "writes"]
     assert evidence.controls["degrade"] == {"level": 3}
     assert evidence.readings == [reading(Verdict.RED)]
+    assert [window.metric for window in evidence.windows] == ["x"]
     assert (evidence.missing_pins, evidence.unavailable) == ([], [])
     assert evidence.digest == digest_of(evidence)
 
@@ -116,6 +137,16 @@ async def test_targets_that_fail_are_named(sources: Sources) -> None:
     assert (evidence.readings, evidence.unavailable) == ([], ["targets"])
 
 
+async def test_windows_that_fail_are_named(sources: Sources) -> None:
+    """And so is what was beyond the bound."""
+    sources.faults["windows"] = ValueError("an old expression")
+    evidence = await sources.capture()
+    assert (evidence.windows, evidence.unavailable) == ([], ["windows"])
+    del sources.faults["windows"]
+    sources.beyond = 3
+    assert (await sources.capture()).unavailable == ["windows of 3 more series"]
+
+
 async def test_missing_pins_are_named() -> None:
     """Of the suspect arm; with no arm at all every required pin is missing."""
     sources = Sources()
@@ -136,6 +167,7 @@ async def test_the_digest_holds_after_the_store(sources: Sources) -> None:
         {"pins_seen": {}},
         {"controls": {"writes": {"blocked": True}}},
         {"unavailable": ["controls"]},
+        {"windows": []},
     ):
         assert digest_of(replace(evidence, **change)) != evidence.digest
 

@@ -88,6 +88,7 @@ def _ranges() -> Iterator[str]:
     yield "quantile_over_time(0.5, odd[5m])"
     yield "predict_linear(temperature[5m], 600)"
     yield "predict_linear(requests_total[5m] offset 1m, 60)"
+    yield "predict_linear(limit[5m], Inf)"
     yield "holt_winters(temperature[5m], 0.3, 0.7)"
     yield "rate(requests_total[15s])"
     yield "rate(requests_total[14s])"
@@ -120,6 +121,9 @@ def _instants() -> Iterator[str]:
         "minute(limit * 1000)", "hour(vector(123456))", "day_of_week(vector(1e9))",
         "day_of_month(vector(1e9))", "days_in_month(vector(951868800))", "month()", "year()",
         "hour()", "day_of_year(vector(1e9))",
+        "round(temperature, Inf)", "round(odd, -Inf)", "round(odd, 0)", "round(odd, NaN)",
+        "year(vector(1e12))", "year(vector(-1e12))", "day_of_week(vector(-1e12))",
+        "year(vector(-62135596801))", "days_in_month(vector(1e14))",
     )  # fmt: skip
 
 
@@ -142,6 +146,9 @@ def _aggregations() -> Iterator[str]:
         "quantile(1.1, limit)", "quantile(NaN, limit)", "topk(0, limit)", "topk(-1, limit)",
         "topk(scalar(nothing), limit)", "topk(3, odd)", "bottomk(3, odd)", "topk(100, limit)",
         'count_values("kind", odd)', "sum(requests_total) by (job)", "topk(1.9, temperature)",
+        'count_values without (job) ("job", limit)', 'count_values by (job) ("job", limit)',
+        'count_values("v", limit * 1e20)', 'count_values("v", limit / 3e7)',
+        "topk(0, limit * on () limit)", "clamp(limit * on () limit, 2, 1)",
     )  # fmt: skip
 
 

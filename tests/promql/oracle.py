@@ -1,14 +1,24 @@
-"""Prometheus as the oracle: one run of `promtool test rules` evaluates many expressions."""
+"""Prometheus as the oracle: one run of `promtool test rules` evaluates many expressions.
+
+And this engine beside it, on the same series.
+"""
 
 import json
 import math
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rollbackd.documents.durations import parse_duration
+from rollbackd.model.events import Sample
 from rollbackd.model.labels import METRIC_NAME, Labels, labels_of
+from rollbackd.promql.expressions import CompiledExpr
+from rollbackd.promql.store import Store
+from rollbackd.promql.values import STALE
+from rollbackd.rulefmt.series_notation import Gap, parse_metric, parse_values
 from tests.services.availability import Component, require
 
 #: An expectation that no expression meets, so that promtool prints what it got.
@@ -80,13 +90,44 @@ def _answer(block: str) -> Answer:
     return Answer(elements)
 
 
-def differences(mine: dict[Labels, float], theirs: dict[Labels, float]) -> list[str]:
-    """What differs between two vectors; values agree to 12 digits."""
+def samples_of(series: dict[str, str], *, interval: str) -> list[Sample]:
+    """What the notation says, series by series."""
+    step_ms = parse_duration(interval)
+    return [
+        Sample(labels, STALE if value is Gap.STALE else value, step * step_ms)
+        for labels, values in ((parse_metric(n), parse_values(v)) for n, v in series.items())
+        for step, value in enumerate(values)
+        if value is not Gap.MISSING
+    ]
+
+
+def stored(series: dict[str, str], expressions: Iterable[CompiledExpr], *, interval: str) -> Store:
+    """The series in memory, as the engine keeps them for these expressions."""
+    made = Store(lateness_ms=0, ahead_ms=1 << 40, max_series=10_000, retain_ms=1 << 40)
+    for expr in expressions:
+        for selector, window_ms in expr.reads:
+            made.register(selector, window_ms=window_ms)
+    made.ingest(samples_of(series, interval=interval), 0)
+    return made
+
+
+def differences(
+    mine: dict[Labels, float],
+    theirs: dict[Labels, float],
+    *,
+    rel_tol: float = 1e-12,
+    abs_tol: float = 0.0,
+) -> list[str]:
+    """What differs between two vectors; values agree to 12 digits, if nothing else is said."""
     found = [f"only here: {labels}" for labels in mine.keys() - theirs.keys()]
     found += [f"only there: {labels}" for labels in theirs.keys() - mine.keys()]
     for labels in mine.keys() & theirs.keys():
         left, right = mine[labels], theirs[labels]
         both_nan = math.isnan(left) and math.isnan(right)
-        if not both_nan and left != right and not math.isclose(left, right, rel_tol=1e-12):
+        if (
+            not both_nan
+            and left != right
+            and not math.isclose(left, right, rel_tol=rel_tol, abs_tol=abs_tol)
+        ):
             found.append(f"{dict(labels).get(METRIC_NAME, '')}{labels}: {left!r} != {right!r}")
     return found

@@ -3,14 +3,11 @@
 import pytest
 
 from rollbackd.documents.durations import parse_duration
-from rollbackd.model.events import Sample
 from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.expressions import compile_expr
 from rollbackd.promql.store import Store
-from rollbackd.promql.values import STALE
-from rollbackd.rulefmt.series_notation import Gap, parse_metric, parse_values
 from tests.promql import corpus
-from tests.promql.oracle import Answer, ask, differences
+from tests.promql.oracle import Answer, ask, differences, stored
 
 Question = tuple[str, str]
 
@@ -30,21 +27,8 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[Question, Answer]:
 @pytest.fixture(scope="module")
 def store() -> Store:
     """The corpus in memory, as the engine keeps it."""
-    made = Store(lateness_ms=0, ahead_ms=1 << 40, max_series=10_000, retain_ms=1 << 40)
-    step_ms = parse_duration(corpus.INTERVAL)
-    for expr in corpus.expressions():
-        for selector, window_ms in compile_expr(expr).reads:
-            made.register(selector, window_ms=window_ms)
-    for name, values in corpus.series().items():
-        made.ingest(
-            [
-                Sample(parse_metric(name), STALE if value is Gap.STALE else value, i * step_ms)
-                for i, value in enumerate(parse_values(values))
-                if value is not Gap.MISSING
-            ],
-            0,
-        )
-    return made
+    compiled = [compile_expr(expr) for expr in corpus.expressions()]
+    return stored(corpus.series(), compiled, interval=corpus.INTERVAL)
 
 
 def test_the_corpus_is_large_enough() -> None:

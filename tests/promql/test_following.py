@@ -37,6 +37,11 @@ EXPRESSIONS = (
     "sum_over_time(x[10s:1s] offset 2s)", "min_over_time((x and on(a) y)[6s:2s])",
     "max_over_time(max_over_time(x[4s:1s])[6s:2s])", "last_over_time((x @ end())[5s:1s])",
     "sum_over_time((x offset -3s)[6s:1s])", "count_over_time((absent(x) or x)[8s:1s])",
+    "avg_over_time(x[10s]) > 2", "max by (a) (max_over_time(x[10s])) >= 3", "3 <= 2 + x / 2",
+    "quantile_over_time(0.9, x[10s]) * -1 < -2", "x == 2", "-x > 1", "avg by (a) (x) <= 1",
+    "1 - min_over_time(x[5s]) > 0 and x > 1", "quantile(0.5, x) > 1", "(x > 1) < 3", "x != 0",
+    "max_over_time((x > 2)[10s:2s])", "1 / x > 1", "x > bool 2 > 0", "x / 0 > 1", "x * 1e300 > 0",
+    "quantile_over_time(2, x[10s]) > 3", "sum by (a) (x) > 5",
     "{a='2'} > 1", "clamp_max(x, 3) > 1", "timestamp(x)", "stddev(x)", "avg(x)", "min(x) < 3",
 )  # fmt: skip
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from rollbackd.model.events import Sample
 from rollbackd.model.labels import Labels, labels_of
 from rollbackd.promql.expressions import compile_expr
+from rollbackd.promql.routes import Refusal
 from rollbackd.promql.series import LOOKBACK_MS
-from rollbackd.promql.store import Refusal, Store
+from rollbackd.promql.store import Store
 from rollbackd.promql.values import STALE
 
 NOW = 1_700_000_000_000

@@ -4,9 +4,14 @@ import shutil
 import ssl
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 
 from rollbackd.settings import KafkaSettings, KafkaTopic
 from rollbackd.sources.kafka import connection, driver
@@ -87,3 +92,39 @@ def test_a_topic_is_subscribed_once() -> None:
         bootstrap_servers=["b:9092"], topics=[KafkaTopic(name=n) for n in ("a", "b", "a")]
     )
     assert connection.topic_names(twice) == ["a", "b"]
+
+
+def fetched(count: int) -> PartitionRecords:
+    """Records as aiokafka keeps them between a fetch and a poll."""
+    written = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for offset in range(count):
+        value = str(offset).encode()
+        assert written.append(offset, 1, b"k", value, [("h", b"v")]) is not None
+    parsed = MemoryRecords(bytes(written.build()))
+    options: dict[str, Any] = {
+        "aborted_transactions": None, "fetch_offset": 0, "key_deserializer": None,
+        "value_deserializer": None, "check_crcs": True, "isolation_level": 1,
+    }  # fmt: skip
+    return PartitionRecords(TopicPartition("t", 0), parsed, **options)
+
+
+async def test_records_come_as_they_were_parsed() -> None:
+    """aiokafka hands out what it has fetched without making records of its own of it."""
+    consumer: Any = driver.consumer(bootstrap_servers="nobody:9092")
+    consumer._coordinator = SimpleNamespace(check_errors=lambda: None)
+    buffered = fetched(3)
+
+    async def hand_out(*_: object, **__: object) -> list[Any]:
+        return list(buffered)
+
+    consumer._fetcher = SimpleNamespace(
+        _records={1: SimpleNamespace(_partition_records=buffered), 2: SimpleNamespace()},
+        fetched_records=hand_out,
+    )
+    records = await consumer.getmany(timeout_ms=0)
+    consumer._closed = True  # it was never started
+    assert [(r.offset, r.key, r.value, list(r.headers)) for r in records] == [
+        (offset, b"k", str(offset).encode(), [("h", b"v")]) for offset in range(3)
+    ]
+    assert not any(isinstance(record, ConsumerRecord) for record in records)
+    assert buffered.next_fetch_offset == 3

@@ -9,6 +9,7 @@ from aiokafka.structs import TopicPartition
 
 from rollbackd.model.events import Batch
 from rollbackd.settings import KafkaTopic
+from rollbackd.sources.kafka import source as kafka_source
 from rollbackd.sources.kafka.session import Session
 from tests.events.bodies import alert, notification
 from tests.sources.conftest import Bench, RecordingSink, all_numbers, event, until
@@ -318,3 +319,23 @@ async def test_a_standby_takes_over(bench: Bench, monkeypatch: pytest.MonkeyPatc
     await bench.produce_numbers(range(10, 20))
     await until(lambda: len(all_numbers(members)) >= 20)
     assert all_numbers([owner, standby]) == list(range(20))
+
+
+async def test_a_member_is_behind_while_many_records_wait(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was fetched and not yet taken counts, and so does what is still at the broker."""
+    monkeypatch.setattr(kafka_source, "_FAR_BEHIND", 50)
+    sink = RecordingSink()
+    sink.full = True
+    await bench.produce_numbers(range(51))
+    member = bench.member(sink)
+    assert not member.source.behind()
+    await until(lambda: sink.refusals)
+    await until(member.source.behind)
+    sink.full = False
+    await until(lambda: len(sink.numbers()) == 51)
+    await until(lambda: not member.source.behind())
+    await bench.produce_numbers(range(51, 60))
+    await until(lambda: len(sink.numbers()) == 60)
+    assert not member.source.behind()

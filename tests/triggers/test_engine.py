@@ -76,6 +76,19 @@ def test_a_rule_that_reads_a_later_one_follows_in_the_next_round() -> None:
     assert not engine.dirty
 
 
+def test_samples_may_come_between_two_rules() -> None:
+    """Rules that follow see them; a rule that had its turn is due again."""
+    engine = engine_of(TWO)
+    steps = engine.evaluating(T0)
+    assert next(steps).evaluated == 1
+    feed(engine, "x", 2, T0)
+    feed(engine, "y", 2, T0)
+    *_, evaluation = steps
+    assert states(evaluation.transitions) == [("B", "firing")]
+    assert engine.next_due_ms(T0) == T0
+    assert states(engine.evaluate(T0).transitions) == [("A", "firing")]
+
+
 def test_a_recording_rule_over_its_limit_writes_nothing() -> None:
     """The failure is reported, the last good series stay."""
     engine = engine_of(

@@ -264,6 +264,7 @@ def test_a_comparison_that_never_holds(expr: str) -> None:
         "rate(x[5m]) == 0",
         "delta(x[5m]) < 0",
         "x < 0",
+        "sum < -1",
         "-rate(x[5m]) < 0",
         "sum(rate(x[5m])) - sum(rate(y[5m])) < 0",
         "sum(x) / sum(x offset 1w) > 1",

@@ -50,8 +50,8 @@ class Intake:
         for known_good in batch.known_good:
             await self._store.put_known_good(known_good)
             self.pin_baseline(known_good)
-        for seen in batch.pins:
-            self._pins.note(seen)
+        if batch.pins:
+            self._pins.note_all(batch.pins)
         if batch.samples:
             self._take_samples(batch, source, origin)
 

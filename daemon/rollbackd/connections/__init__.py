@@ -1,1 +1,1 @@
-"""How a SQLite file and a Redis server are held: one policy each, shared by what stands on them."""
+"""How a SQLite file, a Redis server and Kafka are held: one policy each, shared by their users."""

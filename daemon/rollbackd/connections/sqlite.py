@@ -2,17 +2,21 @@
 
 SQLite 3.7.0 to 3.51.2 can corrupt a WAL database that has two connections, so the file is locked
 for this one: another process that opens it is refused. WAL with `synchronous=FULL` keeps every
-committed row over a power cut. The adapters that share a file share the Database.
+committed row over a power cut. The adapters that share a file share the Database, and what they
+ask for at the same time shares a commit.
 """
 
 import asyncio
 import os
 import sqlite3
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
+from rollbackd.connections.commits import Call, share_commit
 from rollbackd.errors import PermanentError, RollbackdError, TemporaryError
 
 T = TypeVar("T")
@@ -52,6 +56,9 @@ _MEANING: Final[dict[int, tuple[str, int | None]]] = {
 class Database:
     """The only connection of this process to one file; calls are run in order on its thread.
 
+    While the thread is busy, calls of `run` gather in a group that shares one commit; a call of
+    `read` ends the group, so that it sees what was asked for before it and nothing behind it.
+
     A cancelled call that had begun is still carried out; the caller reads to find out.
     """
 
@@ -60,6 +67,9 @@ class Database:
         self._users = 0
         self._connection: sqlite3.Connection | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rollbackd-sqlite")
+        #: The calls that the thread has been given and not begun, while more can join them.
+        self._gathering: deque[Call[Any]] | None = None
+        self._gate = threading.Lock()
 
     @classmethod
     async def open(cls, path: Path | str, *, busy_timeout_ms: int = 2_000) -> Self:
@@ -91,11 +101,20 @@ class Database:
             await self.close()
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """The result of `work` in one transaction: committed durably, or rolled back if it raises.
+        """The result of `work`: committed durably, or rolled back if it raises.
 
-        SQLite's errors come out as TemporaryError or PermanentError, others as they are.
+        `work` may share its transaction with calls that are none of its business. SQLite's errors
+        come out as TemporaryError or PermanentError, others as they are. A commit that fails is
+        the error of all who shared it.
         """
-        return await self._submit(lambda: self._transact(work))
+        call = Call(work)
+        with self._gate:
+            if self._gathering is None:
+                group: deque[Call[Any]] = deque()
+                self._send(lambda: self._commit(group))
+                self._gathering = group
+            self._gathering.append(call)
+        return await asyncio.wrap_future(call.answer)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The result of `work`, which changes nothing."""
@@ -103,19 +122,37 @@ class Database:
 
     async def close(self) -> None:
         """Finish what was begun and close the file. Idempotent."""
-        try:
-            closing = self._thread.submit(self._disconnect)
-        except RuntimeError:
-            return
-        self._thread.shutdown(wait=False)
+        with self._gate:
+            self._gathering = None
+            try:
+                closing = self._thread.submit(self._disconnect)
+            except RuntimeError:
+                return
+            self._thread.shutdown(wait=False)
         await asyncio.wrap_future(closing)
 
     async def _submit(self, job: Callable[[], T]) -> T:
+        with self._gate:
+            self._gathering = None
+            future = self._send(job)
+        return await asyncio.wrap_future(future)
+
+    def _send(self, job: Callable[[], T]) -> Future[T]:
         try:
-            future = asyncio.get_running_loop().run_in_executor(self._thread, job)
+            return self._thread.submit(job)
         except RuntimeError:
             raise TemporaryError(f"database `{self.path}` is closed") from None
-        return await future
+
+    def _commit(self, group: deque[Call[Any]]) -> None:
+        with self._gate:
+            if self._gathering is group:
+                self._gathering = None
+        assert self._connection is not None
+        waiting = deque(call for call in group if call.begin())
+        while waiting:
+            share_commit(
+                self._connection, waiting, translated=self._translated, undone=self._undone
+            )
 
     def _perform(self, work: Callable[[sqlite3.Connection], T]) -> T:
         assert self._connection is not None
@@ -123,21 +160,6 @@ class Database:
             return work(self._connection)
         except sqlite3.Error as error:
             raise self._translated(error) from None
-
-    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        def committed(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                # SQLite has already rolled back after some errors, e.g. a full disk
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-            return result
-
-        return self._perform(committed)
 
     def _connect(self, busy_timeout_ms: int) -> None:
         try:
@@ -165,7 +187,9 @@ class Database:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise self._error(sqlite3.SQLITE_CORRUPT)
-        self._transact(_create_layout)
+        connection.execute("BEGIN IMMEDIATE")
+        _create_layout(connection)
+        connection.execute("COMMIT")
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -198,6 +222,9 @@ class Database:
         if code in _MEANING:
             return self._error(code)
         return PermanentError(f"database `{self.path}` refused a statement: {error}")
+
+    def _undone(self) -> RollbackdError:
+        return TemporaryError(f"database `{self.path}` rolled back with another call that failed")
 
     def _error(self, code: int) -> RollbackdError:
         meaning, delay_ms = _MEANING[code]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rollbackd.model.events import Alert, Batch, KnownGood, Pins, PinsSeen, Sample
+from rollbackd.model.events import Alert, Batch, KnownGood, Pins, PinsSeen, Rows
 from rollbackd.model.labels import Scope
 
 
@@ -22,7 +22,7 @@ class Collector:
     """
 
     def __init__(self) -> None:
-        self.samples: list[Sample] = []
+        self.samples = Rows()
         self.alerts: list[Alert] = []
         self.known_good: list[KnownGood] = []
         #: How many alerts notifications said they had left out.
@@ -37,7 +37,7 @@ class Collector:
 
     def add(self, other: "Collector") -> None:
         """Take everything that another one has collected."""
-        self.samples += other.samples
+        self.samples.rows += other.samples.rows
         self.alerts += other.alerts
         self.known_good += other.known_good
         self.truncated += other.truncated

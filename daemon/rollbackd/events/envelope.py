@@ -1,5 +1,6 @@
 """The envelope of a native event, and what one event becomes."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from rollbackd.events.series import (
     shown,
 )
 from rollbackd.events.timestamps import event_time
-from rollbackd.model.events import KnownGood, Rejected, Sample
+from rollbackd.model.events import KnownGood, Rejected, Schema
 from rollbackd.model.labels import Scope
 
 MAX_VALUES: Final = 200
@@ -24,12 +25,10 @@ MAX_CONTROLS: Final = 200
 #: Nesting of a control's value: what everybody who stores and shows it can hold.
 MAX_DEPTH: Final = 16
 
-_PINNED: Final = "baseline.pinned"
+#: The event that records a known good set.
+PINNED: Final = "baseline.pinned"
 #: Distinct sightings that are remembered in canonical form.
 _MOST_SIGHTINGS: Final = 10_000
-
-#: What `Sample(...)` does, without the call in between: this runs once a value.
-_new: Final = tuple.__new__
 
 Scalar = str | int | float | bool
 
@@ -58,6 +57,16 @@ class Envelope(msgspec.Struct):
     alerts: msgspec.Raw = NO_ALERTS
 
 
+#: The series that an event writes, if any, and who ran with which pins, if it says so.
+Outline = tuple[Schema | None, Sighting | None]
+
+
+def measured(values: Mapping[str, float] | None, code: int | str | None) -> Sequence[float]:
+    """A value for each series of the event's schema."""
+    found = () if values is None else values.values()
+    return tuple(found) if code is None else (*found, 1.0)
+
+
 class EventReader:
     """Turns envelopes into model values; remembers label sets and pins that it has seen."""
 
@@ -70,27 +79,28 @@ class EventReader:
         if not event.event:
             raise Rejected("`event` is missing; a native event names itself, e.g. `answer.served`")
         time_ms = now_ms if event.ts is None else event_time(event.ts, now_ms=now_ms)
-        if event.event == _PINNED:
+        if event.event == PINNED:
             into.known_good.append(_known_good(event, time_ms))
             return
+        schema, sighting = self.outline(event)
+        if schema is not None:
+            into.samples.rows.append((schema, time_ms, measured(event.values, event.code)))
+        if sighting is not None:
+            into.saw_pins(sighting, time_ms)
+
+    def outline(self, event: Envelope) -> Outline:
+        """What the event says, its time and values aside. Raises Rejected."""
         arm = event.arm or event.variant or event.color or ""
         series = self._series.get(
             (event.service or "", event.region or "", arm, _items(event.labels))
         )
         sighting = self._sighting(event, arm) if event.pins else None
-        request = None if event.code is None else series.requests(event.code)
-        if event.values:
-            if len(event.values) > MAX_VALUES:
-                raise Rejected(
-                    f"`values`: {len(event.values)} values; at most {MAX_VALUES} are allowed"
-                )
-            into.samples += [
-                _new(Sample, (series[name], value, time_ms)) for name, value in event.values.items()
-            ]
-        if request is not None:
-            into.samples.append(_new(Sample, (request, 1.0, time_ms)))
-        if sighting is not None:
-            into.saw_pins(sighting, time_ms)
+        names = tuple(event.values or ())
+        if not names and event.code is None:
+            return None, sighting
+        if len(names) > MAX_VALUES:
+            raise Rejected(f"`values`: {len(names)} values; at most {MAX_VALUES} are allowed")
+        return series.schema(names, event.code), sighting
 
     def _sighting(self, event: Envelope, arm: str) -> Sighting:
         written = (event.service or "", event.region or "", arm, _items(event.pins))
@@ -108,11 +118,11 @@ class EventReader:
 
 
 def _known_good(event: Envelope, time_ms: int) -> KnownGood:
-    scope = _scope(event, _PINNED)
+    scope = _scope(event, PINNED)
     controls = event.controls or {}
     if not event.pins and not controls:
         raise Rejected(
-            f"`{_PINNED}` has neither `pins` nor `controls`: there is nothing to go back to"
+            f"`{PINNED}` has neither `pins` nor `controls`: there is nothing to go back to"
         )
     if len(controls) > MAX_CONTROLS:
         raise Rejected(f"`controls`: {len(controls)} controls; at most {MAX_CONTROLS} are allowed")

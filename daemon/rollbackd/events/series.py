@@ -1,9 +1,12 @@
 """Label tuples by what an event says, remembered so that the hot path builds none."""
 
 import re
+from bisect import bisect_left
+from functools import lru_cache
 from typing import Final
 
-from rollbackd.model.events import Rejected
+from rollbackd.events.generations import Generations
+from rollbackd.model.events import Rejected, Schema
 from rollbackd.model.labels import METRIC_NAME, Labels, labels_of
 
 MAX_LABELS: Final = 30
@@ -21,24 +24,15 @@ _RESERVED_PREFIX: Final = "baseline:"
 Key = tuple[str, str, str, tuple[tuple[str, str], ...]]
 
 
-class EventSeries(dict[str, Labels]):
-    """Metric name -> labels, for the events of one service, region, arm and label set."""
+class Sender:
+    """The service, region and arm of events, checked. Raises Rejected."""
 
     _MOST: Final = 1_000
 
-    def __init__(self, key: Key) -> None:
-        service, region, arm, own = key
-        envelope = {"service": service, "region": region, "arm": arm}
-        self._envelope = {k: part(k, v) for k, v in envelope.items() if v}
-        self._labels = {**self._envelope, **_checked(own, self._envelope)}
+    def __init__(self, service: str, region: str, arm: str) -> None:
+        said = {"service": service, "region": region, "arm": arm}
+        self.labels = {k: part(k, v) for k, v in said.items() if v}
         self._codes: dict[int | str, Labels] = {}
-
-    def __missing__(self, metric: str) -> Labels:
-        if len(self) >= self._MOST:
-            self.clear()
-        labels = labels_of({**self._labels, METRIC_NAME: metric_name(metric)})
-        self[metric] = labels
-        return labels
 
     def requests(self, code: int | str) -> Labels:
         """`requests{service, region, arm, code}`."""
@@ -47,40 +41,77 @@ class EventSeries(dict[str, Labels]):
             if len(self._codes) >= self._MOST:
                 self._codes.clear()
             found = labels_of(
-                {**self._envelope, "code": part("code", str(code)), METRIC_NAME: "requests"}
+                {**self.labels, "code": part("code", str(code)), METRIC_NAME: "requests"}
             )
             self._codes[code] = found
         return found
 
 
-class SeriesCache:
-    """The EventSeries used lately, at most `2 * size`.
+class EventSeries(dict[str, Labels]):
+    """Metric name -> labels, for the events of one sender and label set."""
 
-    Two generations instead of a linked list: a hit in the young one costs one lookup, and what was
-    not used since the last turn is forgotten.
-    """
+    _MOST: Final = 1_000
+    _MOST_SCHEMAS: Final = 100
 
-    def __init__(self, size: int = 20_000) -> None:
-        self._size = size
-        self._young: dict[Key, EventSeries] = {}
-        self._old: dict[Key, EventSeries] = {}
+    def __init__(self, sender: Sender, own: tuple[tuple[str, str], ...]) -> None:
+        self._sender = sender
+        labels = labels_of({**sender.labels, **_checked(own, sender.labels)})
+        at = bisect_left(labels, (METRIC_NAME,))
+        self._before, self._behind = labels[:at], labels[at:]
+        self._schemas: dict[tuple[int | str | None, ...], Schema] = {}
 
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+    def __missing__(self, metric: str) -> Labels:
+        if len(self) >= self._MOST:
+            self.clear()
+        pair = (METRIC_NAME, metric_name(metric))
+        labels = self[metric] = (*self._before, pair, *self._behind)
+        return labels
 
-    def get(self, key: Key) -> EventSeries:
-        """The series of such events. Raises Rejected when the key cannot be labels."""
-        found = self._young.get(key)
+    def schema(self, names: tuple[str, ...], code: int | str | None) -> Schema:
+        """What events with these values, and one more for their code if they have one, write.
+
+        Raises Rejected.
+        """
+        key = (code, *names)
+        found = self._schemas.get(key)
         if found is None:
-            found = self._old.pop(key, None)
-            if found is None:
-                found = EventSeries(key)
-            if len(self._young) >= self._size:
-                self._old, self._young = self._young, {}
-            self._young[key] = found
+            request = () if code is None else (self._sender.requests(code),)
+            found = Schema((*[self[name] for name in names], *request))
+            if len(self._schemas) >= self._MOST_SCHEMAS:
+                self._schemas.clear()
+            self._schemas[key] = found
         return found
 
 
+class SeriesCache:
+    """The EventSeries used lately, at most `2 * size`."""
+
+    def __init__(self, size: int = 20_000) -> None:
+        self._known = Generations[Key, EventSeries](size)
+        self._senders = Generations[tuple[str, str, str], Sender](size)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, key: Key) -> EventSeries:
+        """The series of such events. Raises Rejected when the key cannot be labels."""
+        found = self._known.get(key)
+        if found is None:
+            service, region, arm, own = key
+            found = EventSeries(self._sender(service, region, arm), own)
+            self._known.put(key, found)
+        return found
+
+    def _sender(self, *key: str) -> Sender:
+        service, region, arm = key
+        found = self._senders.get((service, region, arm))
+        if found is None:
+            found = Sender(service, region, arm)
+            self._senders.put((service, region, arm), found)
+        return found
+
+
+@lru_cache(10_000)
 def metric_name(name: str) -> str:
     """A metric name that an event may use. Raises Rejected."""
     if not _METRIC.fullmatch(name):

@@ -3,8 +3,9 @@
 Whatever the wire, Kafka, webhook, HTTP or a recorded file, it becomes these values and no others.
 """
 
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, overload
 
 import msgspec
 
@@ -32,6 +33,57 @@ class Sample(NamedTuple):
     labels: Labels
     value: float
     time_ms: int
+
+
+class Schema:
+    """The series that the values of a row belong to, in the order of the values.
+
+    One object for all rows alike, so that who looks up what belongs to it does so by identity.
+    """
+
+    __slots__ = ("series",)
+
+    def __init__(self, series: tuple[Labels, ...]) -> None:
+        self.series = series
+
+
+#: What one event measured: its time in milliseconds, and a value for each series of the schema.
+Row = tuple[Schema, int, Sequence[float]]
+
+
+class Rows(Sequence[Sample]):
+    """Samples as events bring them, several of one time in a row; also read one by one."""
+
+    __slots__ = ("rows",)
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.rows)
+
+    def __len__(self) -> int:
+        return sum(len(values) for _, _, values in self.rows)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for schema, time_ms, values in self.rows:
+            for labels, value in zip(schema.series, values, strict=True):
+                yield Sample(labels, value, time_ms)
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Sample]: ...
+    def __getitem__(self, index: int | slice) -> Sample | Sequence[Sample]:
+        return list(self)[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
+    def __repr__(self) -> str:
+        return f"Rows({list(self)!r})"
 
 
 class AlertStatus(StrEnum):
@@ -87,7 +139,7 @@ class KnownGood(msgspec.Struct, frozen=True, kw_only=True):
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """What one body, record or line decoded to."""
 
-    samples: list[Sample] = []
+    samples: Sequence[Sample] = []
     alerts: list[Alert] = []
     pins: list[PinsSeen] = []
     known_good: list[KnownGood] = []

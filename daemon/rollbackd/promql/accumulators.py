@@ -9,7 +9,7 @@ from array import array
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from operator import neg
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from rollbackd.promql.values import sorted_with_nan_first
 
@@ -32,6 +32,9 @@ class Lost(Exception):  # noqa: N818  # it is a verdict, and caught at once
 class Accumulator(Protocol):
     """A number of the samples in a window."""
 
+    #: Whether `move` looks at the values; else it may be given none.
+    reads_values: ClassVar[bool]
+
     def restart(self, values: Sequence[float]) -> float:
         """The number of these samples and no others. Raises Lost when there is no following it."""
         ...
@@ -45,6 +48,7 @@ class Count:
     """How many there are; the window itself knows."""
 
     __slots__ = ()
+    reads_values: ClassVar[bool] = False
 
     def restart(self, values: Sequence[float]) -> float:
         """The number of samples."""
@@ -59,6 +63,7 @@ class Sum:
     """The sum, as the unevaluated sum of two floats: about 106 bits."""
 
     __slots__ = ("_largest", "_rest", "_total")
+    reads_values: ClassVar[bool] = True
 
     def restart(self, values: Sequence[float]) -> float:
         """Raises Lost when the sum is not finite."""
@@ -119,6 +124,7 @@ class Variance:
     """The population variance, from distances to one of the values that was in the window."""
 
     __slots__ = ("_centre", "_distances", "_squares")
+    reads_values: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._centre = 0.0
@@ -182,6 +188,7 @@ class Ranked:
     """
 
     __slots__ = ("_below", "_high", "_low", "_most", "_nans", "_near", "_q")
+    reads_values: ClassVar[bool] = True
 
     def __init__(self, q: float) -> None:
         self._q = q

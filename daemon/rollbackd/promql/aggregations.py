@@ -2,13 +2,22 @@
 
 import math
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from functools import reduce
 from operator import add, itemgetter
 from typing import Final
 
 from rollbackd.model.labels import METRIC_NAME, Labels
 from rollbackd.promql.errors import EvaluationError
-from rollbackd.promql.operators import Context, Scalar, Vector, columns_of, never_fails
+from rollbackd.promql.extents import Extent
+from rollbackd.promql.operators import (
+    Context,
+    Scalar,
+    Vector,
+    bounded,
+    columns_of,
+    never_fails,
+)
 from rollbackd.promql.values import Columns, Element, drop, keep, quantile_of, with_label
 
 #: Label sets whose group is remembered, per operator; forgotten all at once when full.
@@ -36,6 +45,10 @@ class Grouping:
             self._known.clear()
         self._known[labels] = key
         return key
+
+    def drops(self, name: str) -> bool:
+        """Whether `without` names the label."""
+        return self._without and name in self._names
 
     def plan(self, labels: Sequence[Labels]) -> "Plan":
         """Where each group's values are; made once for a list of labels."""
@@ -74,6 +87,7 @@ class Aggregate:
         self.grouping = grouping
         self.never_fails = never_fails(operand)
         self._columns = columns_of(operand)
+        self._bounded = bounded(operand)
 
     def vector(self, ctx: Context) -> list[Element]:
         """One element for each group."""
@@ -85,6 +99,11 @@ class Aggregate:
         found, groups = self.grouping.plan(labels)
         function = self.function
         return Columns(found, [function(group(values)) for group in groups])
+
+    def extent(self, ctx: Context, *, anew: bool = False) -> Extent | None:
+        """That of the operand, where nothing greater or less can come of it."""
+        found = self._bounded.extent(ctx, anew=anew) if self.function in _STAY_INSIDE else None
+        return None if found is None else found.rounded()
 
 
 class Quantile:
@@ -98,6 +117,7 @@ class Quantile:
         self.grouping = grouping
         self.never_fails = never_fails(operand) and never_fails(q)
         self._columns = columns_of(operand)
+        self._bounded = bounded(operand)
 
     def vector(self, ctx: Context) -> list[Element]:
         """One element for each group."""
@@ -109,6 +129,11 @@ class Quantile:
         labels, values = self._columns(ctx)
         found, groups = self.grouping.plan(labels)
         return Columns(found, [quantile_of(q, list(group(values))) for group in groups])
+
+    def extent(self, ctx: Context, *, anew: bool = False) -> Extent | None:
+        """That of the operand."""
+        found = self._bounded.extent(ctx, anew=anew) if 0 <= self.q.scalar(ctx) <= 1 else None
+        return None if found is None else found.rounded()
 
 
 class TopK:
@@ -126,10 +151,12 @@ class TopK:
         k = self.k.scalar(ctx)
         if not -_INT64_LIMIT <= k < _INT64_LIMIT:
             raise EvaluationError(f"Scalar value {k} overflows int64")
+        # before the k of no element is answered: an error of the operand is one all the same
+        elements = self.operand.vector(ctx)
         if k < 1:
             return []
         groups: dict[Labels, list[Element]] = {}
-        for element in self.operand.vector(ctx):
+        for element in elements:
             groups.setdefault(self.grouping.key(element[0]), []).append(element)
         sign = 1.0 if self.bottom else -1.0
 
@@ -155,7 +182,10 @@ class CountValues:
         """One element for each group and value."""
         counts: dict[Labels, float] = {}
         for labels, value in self.operand.vector(ctx):
-            key = with_label(self.grouping.key(labels), self.label, format_value(value))
+            key = self.grouping.key(labels)
+            # as in Prometheus, `without` takes the new label away again
+            if not self.grouping.drops(self.label):
+                key = with_label(key, self.label, format_value(value))
             counts[key] = counts.get(key, 0.0) + 1
         return list(counts.items())
 
@@ -166,14 +196,8 @@ def format_value(value: float) -> str:
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    if value == int(value):
-        return "-0" if value == 0 and math.copysign(1, value) < 0 else str(int(value))
-    text = repr(value)
-    if "e" not in text:
-        return text
-    digits, _, exponent = text.partition("e")
-    decimals = len(digits.partition(".")[2]) - int(exponent)
-    return f"{value:.{max(decimals, 0)}f}"
+    # the shortest digits that give the number again, and zeros up to the point
+    return format(Decimal(repr(value)), "f").removesuffix(".0")
 
 
 def _sum(values: Sequence[float]) -> float:
@@ -225,6 +249,8 @@ def _stddev(values: Sequence[float]) -> float:
     variance = _stdvar(values)
     return math.sqrt(variance) if variance >= 0 else math.nan
 
+
+_STAY_INSIDE: Final = frozenset({_avg, _least, _greatest})
 
 #: Operators without a parameter.
 AGGREGATIONS: Final[dict[str, Callable[[Sequence[float]], float]]] = {

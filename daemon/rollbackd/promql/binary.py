@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from itertools import compress, repeat
 from typing import Final, cast
 
-from rollbackd.promql.operators import Context, Scalar, Vector, columns_of, never_fails
+from rollbackd.promql.extents import Extent
+from rollbackd.promql.operators import (
+    Context,
+    Scalar,
+    Vector,
+    bounded,
+    columns_of,
+    never_fails,
+)
 from rollbackd.promql.unnamed import Unnamed
 from rollbackd.promql.values import (
     EMPTY,
@@ -36,6 +44,12 @@ COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge,
     "<=": operator.le,
 }
+
+#: `number < value` is `value > number`.
+_TURNED: Final = {"==": "==", "!=": "!=", ">": "<", "<": ">", ">=": "<=", "<=": ">="}
+#: They only rise or only fall with the left operand, and these also with the right one.
+_MONOTONE: Final = frozenset({"+", "-", "*", "/"})
+_MONOTONE_RIGHT: Final = frozenset({"+", "-", "*"})
 
 SETS: Final = frozenset({"and", "or", "unless"})
 
@@ -99,6 +113,9 @@ class VectorScalar:
         self.one_name = operand.one_name
         self.never_fails = never_fails(operand) and never_fails(number) and self.one_name
         self._columns = columns_of(operand)
+        self._bounded = bounded(operand)
+        #: A filter that may be empty without the operand being computed.
+        self._skips = operation.is_filter and never_fails(operand) and never_fails(number)
         self._unnamed = Unnamed(one_name=self.one_name)
 
     def vector(self, ctx: Context) -> list[Element]:
@@ -108,6 +125,10 @@ class VectorScalar:
     def columns(self, ctx: Context) -> Columns:
         """The same as columns."""
         number = self.number.scalar(ctx)
+        if self._skips and self._is_out_of_question(ctx, number):
+            if ctx.seen is not None:
+                ctx.seen.add_later(lambda: self._columns(ctx))
+            return EMPTY
         labels, values = self._columns(ctx)
         operation = self.operation
         sides = (repeat(number), values) if self.number_first else (values, repeat(number))
@@ -119,6 +140,30 @@ class VectorScalar:
         found = cast("list[float]", list(map(self.function, *sides)))
         return Columns(self._unnamed.of(labels) if operation.drops_name else labels, found)
 
+    def extent(self, ctx: Context, *, anew: bool = False) -> Extent | None:
+        """That of the operand, by the operation."""
+        operation, found = self.operation, self._bounded.extent(ctx, anew=anew)
+        if found is None or operation.is_filter:
+            return found
+        if operation.symbol not in (_MONOTONE_RIGHT if self.number_first else _MONOTONE):
+            return None
+        function, number = ARITHMETIC[operation.symbol], self.number.scalar(ctx)
+        if self.number_first:
+            return found.mapped(lambda value: function(number, value))
+        return found.mapped(lambda value: function(value, number))
+
+    def _is_out_of_question(self, ctx: Context, number: float) -> bool:
+        symbol = self.operation.symbol
+        if self.number_first:
+            symbol = _TURNED[symbol]
+        found = self._bounded.extent(ctx)
+        if found is None:
+            return False
+        if found.rules_out(symbol, number):
+            return True
+        found = self._bounded.extent(ctx, anew=True)
+        return found is not None and found.rules_out(symbol, number)
+
 
 class Negated:
     """Unary minus; the metric name goes."""
@@ -128,6 +173,7 @@ class Negated:
         self.one_name = operand.one_name
         self.never_fails = never_fails(operand) and self.one_name
         self._columns = columns_of(operand)
+        self._bounded = bounded(operand)
         self._unnamed = Unnamed(one_name=self.one_name)
 
     def vector(self, ctx: Context) -> list[Element]:
@@ -138,6 +184,11 @@ class Negated:
         """The same as columns."""
         labels, values = self._columns(ctx)
         return Columns(self._unnamed.of(labels), [-value for value in values])
+
+    def extent(self, ctx: Context, *, anew: bool = False) -> Extent | None:
+        """That of the operand with its signs turned."""
+        found = self._bounded.extent(ctx, anew=anew)
+        return None if found is None else found.mapped(operator.neg)
 
 
 class NegatedScalar:

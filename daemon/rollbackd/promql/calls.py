@@ -57,9 +57,11 @@ class Arguments:
         return len(self.values)
 
     def vector(self, index: int) -> Vector:
-        """An instant vector."""
+        """An instant vector. Raises ArgumentError."""
         value = self.values[index]
-        assert isinstance(value, Vector)
+        # the parser takes a negative number in `ln`, `log2` and `log10`
+        if not isinstance(value, Vector):
+            raise ArgumentError(f"argument {index + 1} has to be an instant vector")
         return value
 
     def scalar(self, index: int) -> Scalar:

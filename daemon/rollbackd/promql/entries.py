@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rollbackd.model.labels import Labels
+from rollbackd.promql.extents import NOTHING, Extent
 from rollbackd.promql.matchers import Selector
 
 if TYPE_CHECKING:
-    from rollbackd.promql.series import Series
+    from rollbackd.promql.series import Readers, Series
 
 #: Changes that are kept: this many for each member, and a few more.
 _KEPT_A_MEMBER = 2
@@ -19,8 +20,8 @@ class Entry:
     """A selector that is read, by whom, how far back, and the series it matches, sorted."""
 
     __slots__ = (
-        "_changes", "_forgotten", "edition", "members", "note", "rules", "selector",
-        "silent_since_ms", "window_ms",
+        "_changes", "_forgotten", "_narrowed_ms", "edition", "extent", "members", "note", "rules",
+        "selector", "silent_since_ms", "window_ms",
     )  # fmt: skip
 
     def __init__(self, selector: Selector) -> None:
@@ -36,10 +37,14 @@ class Entry:
         #: Called with a member that has other samples than before.
         self.note = self._changes.append
         self._forgotten = 0
+        #: What the values of the members lie in.
+        self.extent = NOTHING
+        self._narrowed_ms: int | None = None
 
     def admit(self, series: "Series") -> None:
         """Take a member in."""
         insort(self.members, series, key=_by_labels)
+        self.extent = self.extent.joined(series.readers.extent)
         self.edition += 1
         self.silent_since_ms = None
 
@@ -57,6 +62,28 @@ class Entry:
         """The members that changed since then, some twice; None when that is not known any more."""
         start = cursor - self._forgotten
         return self._changes[start:] if start >= 0 else None
+
+    def widen(self, value: float) -> None:
+        """A member has this value."""
+        self.extent = self.extent.joined(Extent(value, value))
+
+    def narrow(self, now_ms: int) -> None:
+        """Forget values that are not held any more; all samples are read for it, once in a window.
+
+        Entries that begin together do it at different times.
+        """
+        if self._narrowed_ms is None:
+            self._narrowed_ms = now_ms - hash(self.selector) % (self.window_ms + 1)
+        if 0 <= now_ms - self._narrowed_ms < self.window_ms:
+            return
+        self._narrowed_ms = now_ms
+        found: dict[Readers, Extent] = {}
+        for series in self.members:
+            found[series.readers] = found.get(series.readers, NOTHING).joined(series.extent)
+        self.extent = NOTHING
+        for readers, extent in found.items():
+            readers.least, readers.greatest = extent
+            self.extent = self.extent.joined(extent)
 
     def forget(self) -> None:
         """Drop the changes when there are many more than members."""

@@ -60,7 +60,9 @@ class Clamped(EachElement):
     def columns(self, ctx: Context) -> Columns:
         """One element for each of the operand's, or none."""
         low, high = (p.scalar(ctx) for p in self.parameters)
-        return EMPTY if high < low else super().columns(ctx)
+        # before the crossed bounds are answered: an error of the operand is one all the same
+        clamped = super().columns(ctx)
+        return EMPTY if high < low else clamped
 
 
 class Sorted:

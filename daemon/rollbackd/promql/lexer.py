@@ -1,5 +1,6 @@
 """Tokens with their places: the parser's tree carries no positions, so they are found here."""
 
+import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,8 @@ from rollbackd.promql.errors import PromqlError
 MAX_CHARACTERS = 65_536
 MAX_OPERATORS = 200
 MAX_NESTING = 60
+#: It panics on times and durations that its numbers cannot hold; these are seconds, 31,000 years.
+MAX_SECONDS = 1e12
 
 
 class Kind(StrEnum):
@@ -51,6 +54,8 @@ _PATTERN = re.compile(
     |(?P<mark>[,:@])""",
     re.VERBOSE | re.ASCII,
 )
+_DURATION = re.compile(r"(\d+)(ms|[ywdhms])", re.ASCII)
+_UNITS = {"ms": 1e-3, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _CLOSES = {")": "(", "}": "{", "]": "["}
 
 
@@ -107,6 +112,31 @@ def check_bounds(tokens: list[Token]) -> None:
     if opened:
         left = opened[-1]
         raise PromqlError("promql/syntax", f"`{left.text}` is never closed", left.start, left.end)
+
+
+def check_times(tokens: list[Token]) -> None:
+    """Refuse durations and times of more than MAX_SECONDS. Raises PromqlError."""
+    before = ""
+    for token in tokens:
+        word = token.text.lower()
+        is_time = token.kind is Kind.NUMBER and before in {"[", ":", "@", "offset"}
+        is_endless = before == "offset" and word in {"inf", "nan"}
+        if is_endless or (is_time and _seconds(word) > MAX_SECONDS):
+            raise PromqlError(
+                "promql/size",
+                f"`{token.text}` is not a time of at most {MAX_SECONDS:.0f} seconds",
+                token.start,
+                token.end,
+            )
+        # a sign changes nothing
+        before = before if word in {"+", "-"} else word
+
+
+def _seconds(text: str) -> float:
+    if text.startswith("0x"):
+        return float(int(text, 16)) if len(text) < 100 else math.inf
+    parts = _DURATION.findall(text)
+    return sum(float(count) * _UNITS[unit] for count, unit in parts) if parts else float(text)
 
 
 def _pair(token: Token, opened: list[Token]) -> None:

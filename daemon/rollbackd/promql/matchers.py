@@ -129,7 +129,8 @@ def _repeats_a_repeat(node: Any, *, inside: bool) -> bool:
         node = node.data
     if not isinstance(node, list | tuple):
         return False
-    if len(node) == 2 and node[0] in {sre.MAX_REPEAT, sre.MIN_REPEAT}:
+    # a tuple, not a set: a part of a pattern need not be hashable
+    if len(node) == 2 and node[0] in (sre.MAX_REPEAT, sre.MIN_REPEAT):
         _low, high, body = node[1]
         unbounded = high == sre.MAXREPEAT
         return (unbounded and inside) or _repeats_a_repeat(body, inside=inside or unbounded)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from rollbackd.promql.values import divide
+
 NumberFunction = Callable[[float], float]
 
 
@@ -58,13 +60,9 @@ def _atanh(value: float) -> float:
 
 def round_to(value: float, nearest: float) -> float:
     """`value` to the nearest multiple; halves go up."""
-    if not math.isfinite(value):
-        return value
-    inverse = math.inf if nearest == 0 else 1.0 / nearest
+    inverse = divide(1.0, nearest)
     scaled = value * inverse + 0.5
-    if not math.isfinite(scaled):
-        return math.nan if math.isinf(inverse) else scaled / inverse
-    return math.floor(scaled) / inverse
+    return divide(math.floor(scaled) if math.isfinite(scaled) else scaled, inverse)
 
 
 def at_least(value: float, low: float) -> float:
@@ -113,14 +111,20 @@ NUMBER_FUNCTIONS: Final[dict[str, NumberFunction]] = {
 }
 
 
-def _calendar(part: Callable[[datetime], int]) -> NumberFunction:
+#: The Gregorian calendar repeats itself, weekdays included, every 400 years.
+_CYCLE_SECONDS: Final = 146_097 * 86_400
+_CYCLE_YEARS: Final = 400
+_INT64_LIMIT: Final = 2.0**63
+
+
+def _calendar(part: Callable[[datetime], int], *, is_year: bool = False) -> NumberFunction:
     def of_seconds(value: float) -> float:
-        if not math.isfinite(value):
+        if not abs(value) < _INT64_LIMIT:
+            # what Go makes of it depends on the processor
             return math.nan
-        try:
-            return float(part(datetime.fromtimestamp(math.trunc(value), tz=UTC)))
-        except (OverflowError, ValueError, OSError):
-            return math.nan
+        cycles, seconds = divmod(math.trunc(value), _CYCLE_SECONDS)
+        found = part(datetime.fromtimestamp(seconds, tz=UTC))
+        return float(found + cycles * _CYCLE_YEARS if is_year else found)
 
     return of_seconds
 
@@ -134,5 +138,5 @@ DATE_FUNCTIONS: Final[dict[str, NumberFunction]] = {
     "day_of_year": _calendar(lambda at: at.timetuple().tm_yday),
     "days_in_month": _calendar(lambda at: calendar.monthrange(at.year, at.month)[1]),
     "month": _calendar(lambda at: at.month),
-    "year": _calendar(lambda at: at.year),
+    "year": _calendar(lambda at: at.year, is_year=True),
 }

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
 
+from rollbackd.promql.extents import Extent
 from rollbackd.promql.freshness import Seen
 from rollbackd.promql.store import Store
 from rollbackd.promql.values import Columns, Element
@@ -51,6 +52,15 @@ class Columnar(Vector, Protocol):
 
     def columns(self, ctx: Context) -> Columns:
         """The elements at ctx.now_ms. Raises EvaluationError."""
+        ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """Knows something of its values without computing them."""
+
+    def extent(self, ctx: Context, *, anew: bool = False) -> Extent | None:
+        """What all values lie in, if that is known; `anew` looks at the samples if it is time."""
         ...
 
 
@@ -139,6 +149,19 @@ def columns_of(operand: Vector) -> Callable[[Context], Columns]:
         return Columns([labels for labels, _ in elements], [value for _, value in elements])
 
     return transposed
+
+
+class _Unbounded:
+    def extent(self, _ctx: Context, *, anew: bool = False) -> None:
+        """Nothing is known."""
+
+
+_UNBOUNDED = _Unbounded()
+
+
+def bounded(operand: Vector) -> Bounded:
+    """The extent of any vector."""
+    return operand if isinstance(operand, Bounded) else _UNBOUNDED
 
 
 def never_fails(operator: object) -> bool:

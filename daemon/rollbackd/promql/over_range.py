@@ -10,6 +10,7 @@ from typing import Any
 from rollbackd.promql.accumulators import Accumulator
 from rollbackd.promql.entries import Entry
 from rollbackd.promql.errors import EvaluationError
+from rollbackd.promql.extents import Extent
 from rollbackd.promql.following import Following, Glance, Look, Plain
 from rollbackd.promql.operators import Context, Scalar, Windows, never_fails
 from rollbackd.promql.range_functions import RangeFunction
@@ -54,7 +55,7 @@ class OverRange:
         """The same as columns."""
         parameters = [p.scalar(ctx) for p in self.parameters]
         operand = self.operand
-        entry = ctx.store.entry(operand.selector) if isinstance(operand, RangeSelector) else None
+        entry = operand.entry(ctx.store) if isinstance(operand, RangeSelector) else None
         if entry is not None and isinstance(operand, RangeSelector):
             result = self._followed(operand, entry, ctx, parameters)
         else:
@@ -64,6 +65,16 @@ class OverRange:
                 raise EvaluationError(SAME_LABELS)
             self._checked = result.labels
         return result
+
+    def extent(self, ctx: Context, *, anew: bool = False) -> Extent | None:
+        """That of the samples, where the function makes nothing greater or less of them."""
+        operand = self.operand
+        if not isinstance(operand, RangeSelector):
+            return None
+        if not self.function.stays_inside(*(p.scalar(ctx) for p in self.parameters)):
+            return None
+        found = operand.extent(ctx, anew=anew)
+        return None if found is None else found.rounded()
 
     def _computed(self, ctx: Context, parameters: list[float]) -> Columns:
         summarize, finish = self.function.summarize, self.function.finish

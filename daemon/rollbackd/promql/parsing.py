@@ -11,7 +11,7 @@ from rollbackd.documents.catalogue import DiagnosticId
 from rollbackd.documents.reader import suggestion
 from rollbackd.promql.calls import FUNCTIONS
 from rollbackd.promql.errors import PromqlError
-from rollbackd.promql.lexer import Kind, Token, check_bounds, tokenize
+from rollbackd.promql.lexer import Kind, Token, check_bounds, check_times, tokenize
 
 _OPERATOR_NAMES = frozenset({"and", "or", "unless", "atan2"})
 _QUOTED = re.compile(r"'([A-Za-z_][A-Za-z0-9_]*)'")
@@ -37,6 +37,7 @@ def parse(text: str) -> tuple[Any, list[Token]]:
     """The parser's tree and the tokens. Raises PromqlError with the best place there is."""
     tokens = tokenize(text)
     check_bounds(tokens)
+    check_times(tokens)
     if len(tokens) == 1:
         raise PromqlError("promql/syntax", "the expression is empty")
     try:

@@ -238,8 +238,6 @@ def line(window: Window, seconds: float) -> Line | None:
 
 def predict_linear(line: Line, _start_ms: int, _end_ms: int, now_ms: int) -> float:
     """The value that the line has some seconds from the evaluation time."""
-    if line.slope == 0:
-        return line.intercept
     return line.slope * ((now_ms - line.first_ms) / 1_000 + line.seconds) + line.intercept
 
 
@@ -296,6 +294,12 @@ class RangeFunction:
     accumulator: Callable[..., Accumulator] | None = None
     #: No parameter makes it raise EvaluationError.
     never_fails: bool = True
+    #: Called with the parameters: the value is never outside of the samples of the window.
+    stays_inside: Callable[..., bool] = lambda *_parameters: False
+
+
+def _always() -> bool:
+    return True
 
 
 RANGE_FUNCTIONS: Final[dict[str, RangeFunction]] = {
@@ -305,13 +309,15 @@ RANGE_FUNCTIONS: Final[dict[str, RangeFunction]] = {
     "irate": RangeFunction(irate),
     "idelta": RangeFunction(idelta),
     "sum_over_time": RangeFunction(sum_over_time, accumulator=Sum),
-    "avg_over_time": RangeFunction(avg_over_time, accumulator=Mean),
+    "avg_over_time": RangeFunction(avg_over_time, accumulator=Mean, stays_inside=_always),
     "count_over_time": RangeFunction(count_over_time, accumulator=Count),
-    "min_over_time": RangeFunction(min_over_time, accumulator=Least),
-    "max_over_time": RangeFunction(max_over_time, accumulator=Greatest),
-    "last_over_time": RangeFunction(last_over_time),
+    "min_over_time": RangeFunction(min_over_time, accumulator=Least, stays_inside=_always),
+    "max_over_time": RangeFunction(max_over_time, accumulator=Greatest, stays_inside=_always),
+    "last_over_time": RangeFunction(last_over_time, stays_inside=_always),
     "present_over_time": RangeFunction(present_over_time),
-    "quantile_over_time": RangeFunction(quantile_over_time, accumulator=Ranked),
+    "quantile_over_time": RangeFunction(
+        quantile_over_time, accumulator=Ranked, stays_inside=lambda q: 0 <= q <= 1
+    ),
     "mad_over_time": RangeFunction(mad_over_time),
     "stddev_over_time": RangeFunction(stddev_over_time, accumulator=Deviation),
     "stdvar_over_time": RangeFunction(stdvar_over_time, accumulator=Variance),

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rollbackd.promql.entries import Entry
+from rollbackd.promql.extents import Extent
 from rollbackd.promql.following import Following, Glance, Plain
 from rollbackd.promql.freshness import Seen
 from rollbackd.promql.matchers import Selector
 from rollbackd.promql.operators import Context
 from rollbackd.promql.series import LOOKBACK_MS, Series
+from rollbackd.promql.store import Store
 from rollbackd.promql.values import Columns, Element
 from rollbackd.promql.windows import Window
 
@@ -48,14 +51,40 @@ def _newest(series: Series, start_ms: int, end_ms: int) -> Glance | None:
 _NEWEST = Plain(_newest)
 
 
-class InstantSelector:
+class _Selecting:
+    """What reads series by a selector."""
+
+    def __init__(self, selector: Selector, when: When) -> None:
+        self.selector = selector
+        self.when = when
+        self._found: tuple[Store, Entry] | None = None
+
+    def entry(self, store: Store) -> Entry | None:
+        """The selector's entry, all changes noted; None when it is not registered."""
+        if self._found is not None and self._found[0] is store:
+            store.settle()
+            return self._found[1]
+        entry = store.entry(self.selector)
+        self._found = None if entry is None else (store, entry)
+        return entry
+
+    def extent(self, ctx: Context, *, anew: bool = False) -> Extent | None:
+        """That of all samples that are held; None when the selector is not registered."""
+        entry = self.entry(ctx.store)
+        if entry is None:
+            return None
+        if anew:
+            entry.narrow(ctx.now_ms)
+        return entry.extent
+
+
+class InstantSelector(_Selecting):
     """The newest sample of each series within the lookback."""
 
     never_fails = True
 
     def __init__(self, selector: Selector, when: When) -> None:
-        self.selector = selector
-        self.when = when
+        super().__init__(selector, when)
         self.one_name = bool(selector.name)
         self._following = Following(lambda: _NEWEST, keeps_name=True)
 
@@ -65,7 +94,7 @@ class InstantSelector:
 
     def columns(self, ctx: Context) -> Columns:
         """The same as columns."""
-        entry = ctx.store.entry(self.selector)
+        entry = self.entry(ctx.store)
         if entry is None:
             found = [(series.labels, value) for series, _, value in self.samples(ctx)]
             return Columns([labels for labels, _ in found], [value for _, value in found])
@@ -101,13 +130,12 @@ class Timestamps:
         return [(series.bare, t / 1_000) for series, t, _ in self.operand.samples(ctx)]
 
 
-class RangeSelector:
+class RangeSelector(_Selecting):
     """The samples of each series in a range; see Series.window for its ends."""
 
     def __init__(self, selector: Selector, range_ms: int, when: When) -> None:
-        self.selector = selector
+        super().__init__(selector, when)
         self.range_ms = range_ms
-        self.when = when
         self.one_name = bool(selector.name)
 
     def bounds(self, ctx: Context) -> tuple[int, int]:

@@ -1,10 +1,13 @@
 """One series in memory: two flat arrays, 16 bytes a sample and at most a third of slack."""
 
+import math
 from array import array
 from bisect import bisect_left, bisect_right, insort
+from itertools import chain
 
 from rollbackd.model.labels import Labels
 from rollbackd.promql.entries import Entry
+from rollbackd.promql.extents import Extent
 from rollbackd.promql.values import drop_name, is_stale
 from rollbackd.promql.windows import Window
 
@@ -20,12 +23,25 @@ _LATE_SHARE = 64
 class Readers:
     """The rules that read a series; series with the same readers share one object."""
 
-    __slots__ = ("entries", "rules", "window_ms")
+    __slots__ = ("entries", "greatest", "least", "rules", "window_ms")
 
     def __init__(self, entries: tuple[Entry, ...]) -> None:
         self.entries = entries
         self.rules = frozenset(rule for entry in entries for rule in entry.rules)
         self.window_ms = max(LOOKBACK_MS, *(entry.window_ms for entry in entries))
+        #: No value of one of the series lies outside.
+        self.least, self.greatest = math.inf, -math.inf
+
+    @property
+    def extent(self) -> Extent:
+        """What the values of all these series lie in."""
+        return Extent(self.least, self.greatest)
+
+    def widen(self, value: float) -> None:
+        """One of the series has this value."""
+        self.least, self.greatest = min(self.least, value), max(self.greatest, value)
+        for entry in self.entries:
+            entry.widen(value)
 
 
 class Held:
@@ -70,8 +86,8 @@ class Series:
     """
 
     __slots__ = (
-        "bare", "cut", "dropped_at", "held", "labels", "late", "newest", "origin", "push_time",
-        "push_value", "readers", "rewrites", "stale_at", "times", "trim_at", "values",
+        "bare", "cut", "dropped_at", "held", "labels", "late",
+        "newest", "origin", "readers", "rewrites", "stale_at", "times", "trim_at", "values",
     )  # fmt: skip
 
     def __init__(self, labels: Labels, readers: Readers) -> None:
@@ -81,8 +97,6 @@ class Series:
         self.readers = readers
         self.times = array("q")
         self.values = array("d")
-        self.push_time = self.times.append
-        self.push_value = self.values.append
         self.newest = -_FOREVER
         #: Time of the newest sample that is not at or above the one before it.
         self.dropped_at = -_FOREVER
@@ -99,6 +113,24 @@ class Series:
         #: Where its samples come from; None for what a rule makes.
         self.origin: str | None = None
 
+    def append(self, time_ms: int, value: float) -> None:
+        """Take a sample that is not older than the newest one."""
+        values = self.values
+        # `not >=` also catches NaN on either side.
+        if not (values and value >= values[-1]):
+            if values:
+                self.dropped_at = time_ms
+            if value < self.readers.least:
+                self.readers.widen(value)
+            if value != value and is_stale(value):  # noqa: PLR0124  # NaN
+                self.note_stale(time_ms)
+        # The first one is both, and so may be what follows NaN.
+        if value > self.readers.greatest:
+            self.readers.widen(value)
+        self.times.append(time_ms)
+        values.append(value)
+        self.newest = time_ms
+
     def insert(self, time_ms: int, value: float) -> None:
         """Sort in a sample that came late; it goes behind those with the same time."""
         index = bisect_right(self.times, time_ms)
@@ -108,10 +140,20 @@ class Series:
         if len(self.late) >= _LATE + len(self.times) // _LATE_SHARE:
             self.late.clear()
         self.late.append((self.cut + index, time_ms, value))
+        self.readers.widen(value)
         # Conservative: windows are scanned for drops until the late region is gone.
         self.dropped_at = self.newest
         if value != value and is_stale(value):  # noqa: PLR0124  # NaN
             self.note_stale(time_ms)
+
+    @property
+    def extent(self) -> Extent:
+        """What the values lie in; what holds may be any."""
+        if self.held is not None:
+            return Extent(-math.inf, math.inf)
+        # Not from the first value on, which may be NaN.
+        values = self.values
+        return Extent(min(chain((math.inf,), values)), max(chain((-math.inf,), values)))
 
     def note_stale(self, time_ms: int) -> None:
         """There is a stale marker at this time; nobody goes on from what was there before."""
@@ -122,23 +164,33 @@ class Series:
     def hold(self, *, is_data: bool) -> Held:
         """The intervals that hold without samples, from now on if there were none."""
         if self.held is None:
-            self.held = Held(is_data=is_data)
-            self.rewrites += 1
-            self.late.clear()
+            self.take_hold(Held(is_data=is_data))
+        assert self.held is not None
         return self.held
+
+    def take_hold(self, held: Held) -> None:
+        """Intervals whose values may be any."""
+        self.held = held
+        self.readers.widen(-math.inf)
+        self.readers.widen(math.inf)
+        self.rewrites += 1
+        self.late.clear()
 
     def overwrite_last(self, value: float) -> None:
         """Replace the newest sample's value."""
         self.values[-1] = value
+        self.readers.widen(value)
         self.rewrites += 1
         self.late.clear()
 
     def adopt(self, old: "Series") -> None:
         """Take the samples of a series that is spent."""
         self.times, self.values = old.times, old.values
-        self.push_time, self.push_value = self.times.append, self.values.append
         self.newest, self.dropped_at, self.stale_at = old.newest, old.dropped_at, old.stale_at
         self.cut, self.trim_at, self.held = old.cut, old.trim_at, old.held
+        if old.readers.least <= old.readers.greatest:
+            self.readers.widen(old.readers.least)
+            self.readers.widen(old.readers.greatest)
 
     def trim(self, before_ms: int) -> None:
         """Forget what no window reaches; keeps the slack under a quarter."""

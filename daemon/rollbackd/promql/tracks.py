@@ -7,6 +7,8 @@ from rollbackd.promql.accumulators import Accumulator, Lost
 from rollbackd.promql.following import Glance
 from rollbackd.promql.series import Series
 
+#: Samples that leave a window in one step are few: the search begins among so many.
+_NEAR = 8
 #: Instead of a number of rewrites: start anew.
 _LOST = -1
 
@@ -18,13 +20,15 @@ class Track:
     """
 
     __slots__ = (
-        "_accumulator", "_first_ms", "_high", "_low", "_otherwise", "_rewrites", "_start_ms",
+        "_accumulator", "_first_ms", "_high", "_low", "_otherwise", "_reads", "_rewrites",
+        "_start_ms",
     )  # fmt: skip
 
     def __init__(
         self, accumulator: Accumulator, otherwise: Callable[[Series, int, int], Glance | None]
     ) -> None:
         self._accumulator = accumulator
+        self._reads = accumulator.reads_values
         self._otherwise = otherwise
         self._low = self._high = 0
         self._rewrites = _LOST
@@ -38,7 +42,7 @@ class Track:
         if series.rewrites != self._rewrites or start_ms > self._first_ms or end_ms < series.newest:
             return None
         values, cut = series.values, series.cut
-        come = values[self._high - cut :]
+        come = values[self._high - cut :] if self._reads else ()
         self._high = high = len(values) + cut
         try:
             return self._accumulator.move(come, (), high - self._low)
@@ -59,13 +63,18 @@ class Track:
         high = len(times) if end_ms >= series.newest else bisect_right(times, end_ms)
         low = was_low if follows else 0
         if low < high and times[low] < start_ms:
-            low = bisect_left(times, start_ms, low, high)
+            near = min(low + _NEAR, high)
+            low = bisect_left(times, start_ms, low, near)
+            if low == near:
+                low = bisect_left(times, start_ms, near, high)
         self._rewrites = _LOST
         if low >= high or series.held is not None or series.stale_at >= times[low]:
             return self._otherwise(series, start_ms, end_ms)
         try:
             if follows and low <= was_high <= high:
-                come, gone = values[was_high:high], values[was_low:low]
+                come, gone = (
+                    (values[was_high:high], values[was_low:low]) if self._reads else ((), ())
+                )
                 try:
                     found = self._accumulator.move(come, gone, high - low)
                 except Lost:

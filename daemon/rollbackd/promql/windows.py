@@ -55,6 +55,12 @@ class Window:
         """All values."""
         return self._values[self._low : self._high]
 
+    def thinned(self, most: int) -> list[tuple[int, float]]:
+        """At most so many samples, oldest first: the newest, and evenly spaced ones before it."""
+        step = -(-len(self) // most)
+        places = range(self._high - 1, self._low - 1, -step)
+        return [(self._times[place], self._values[place]) for place in reversed(places)]
+
     @property
     def first_ms(self) -> int:
         """The time of the oldest sample."""

@@ -62,6 +62,8 @@ class AlertRule:
         evaluated, two results get the same labels, or there are more than `limit`.
         """
         found = self._found(store, now_ms)
+        if not found and not self.active and not self._written and self.memory is None:
+            return []
         count = len(found) + sum(
             1
             for labels, instance in self.active.items()
@@ -113,6 +115,8 @@ class AlertRule:
 
     def deadline_ms(self) -> int | None:
         """When time alone changes a state next."""
+        if not self.active:
+            return None
         times = [
             i.active_at_ms + self.for_ms
             for i in self.active.values()

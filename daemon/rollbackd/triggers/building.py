@@ -81,6 +81,14 @@ def build_rules(
     return built
 
 
+def identity_of(rule: AnyRule) -> tuple[object, ...]:
+    """What makes a rule the same one after a reload."""
+    common = (type(rule), rule.group, rule.name, rule.expr.text)
+    if isinstance(rule, AlertRule):
+        return (*common, rule.id)
+    return common
+
+
 def _build(
     rule: Rule,
     group: RuleGroup,

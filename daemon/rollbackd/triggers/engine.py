@@ -4,22 +4,26 @@ Pure: time is an argument, so live evaluation, rule tests and backtests are the 
 """
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from rollbackd.model.events import Alert, AlertStatus, Sample
 from rollbackd.model.explanations import RuleExplanation
+from rollbackd.model.incidents import SeriesWindow
 from rollbackd.model.labels import METRIC_NAME, Labels, labels_of
 from rollbackd.model.triggers import RuleInstance, RuleState, Trigger
 from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.expressions import DEFAULT_STEP_MS, CompiledExpr, compile_expr
 from rollbackd.promql.store import IngestResult, Store
 from rollbackd.rulefmt.rule_files import RuleFile
+from rollbackd.triggers.agenda import Agenda
 from rollbackd.triggers.alerting import ALERT_STATE, ALERTS, AlertRule
-from rollbackd.triggers.building import AnyRule, Group, build_rules
+from rollbackd.triggers.building import AnyRule, Group, build_rules, identity_of
 from rollbackd.triggers.explaining import Question, explain_rules
+from rollbackd.triggers.inputs import reporting, silences
 from rollbackd.triggers.memory import Memory, RestorePolicy
+from rollbackd.triggers.recorded import reads_of, record_windows
 
 #: Idle series are looked for this often.
 _EXPIRE_EVERY_MS: Final = 30_000
@@ -28,18 +32,18 @@ _FOREVER: Final = 1 << 62
 _COMPILED_MEMORY: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Evaluation:
     """What one round of evaluation found."""
 
     #: Instances whose state changed, in the order of the rules.
-    transitions: list[Trigger]
-    #: Every instance that fires now.
-    firing: list[Trigger]
+    transitions: list[Trigger] = field(default_factory=list)
+    #: Every instance that fires when the round is over; empty before.
+    firing: list[Trigger] = field(default_factory=list)
     #: (rule, message) of rules that could not be evaluated; their instances stay as they were.
-    failures: list[tuple[str, str]]
+    failures: list[tuple[str, str]] = field(default_factory=list)
     #: How many rules were evaluated.
-    evaluated: int
+    evaluated: int = 0
 
 
 class Engine:
@@ -51,10 +55,9 @@ class Engine:
         self._rules = rules
         self._groups = groups
         self._store = store
+        self._agenda = Agenda(groups, store)
         self._step_ms = step_ms
         self._compiled: dict[str, CompiledExpr] = {}
-        self._left_over: set[int] = set()
-        self._deadlines: dict[int, int] = {}
         self._pins: dict[Labels, float] = {}
         self._alerts: dict[Labels, tuple[Alert, int | None]] = {}
         self._expire_at_ms = 0
@@ -104,7 +107,7 @@ class Engine:
     @property
     def dirty(self) -> bool:
         """Whether something that a rule reads has changed since the last evaluation."""
-        return bool(self._left_over) or any(r.rules for r in self._store.dirty)
+        return self._agenda.dirty
 
     @property
     def series_count(self) -> int:
@@ -175,38 +178,41 @@ class Engine:
 
     def next_due_ms(self, now_ms: int) -> int:
         """When to evaluate next if nothing changes before; not before `now_ms`."""
-        if self._left_over:
-            return now_ms
-        times = [now_ms if g.is_due(now_ms) else g.next_due_ms or now_ms for g in self._groups]
-        times += self._deadlines.values()
-        return max(now_ms, min(times, default=now_ms + _EXPIRE_EVERY_MS))
+        return self._agenda.next_due_ms(now_ms, at_most_ms=_EXPIRE_EVERY_MS)
 
     def evaluate(self, now_ms: int, *, force: bool = False) -> Evaluation:
         """Evaluate what changed and what is due, or with `force` every rule, in order."""
-        queue = sorted(self._due(now_ms, force=force))
+        *_, evaluation = self.evaluating(now_ms, force=force)
+        return evaluation
+
+    def evaluating(self, now_ms: int, *, force: bool = False) -> Iterator[Evaluation]:
+        """The same with a pause after each rule, in which anything may be done with the engine.
+
+        Gives the one evaluation that grows from rule to rule. Whoever stops before the end has in
+        it what was found so far; the other rules are then left out of this round.
+        """
+        queue = sorted(self._agenda.due(now_ms, force=force))
         queued = set(queue)
-        transitions: list[Trigger] = []
-        failures: list[tuple[str, str]] = []
-        evaluated = 0
+        evaluation = Evaluation()
         while queue:
             index = heapq.heappop(queue)
-            rule = self._rules[index]
-            evaluated += 1
+            evaluation.evaluated += 1
             try:
-                transitions += self._evaluate(index, now_ms)
+                evaluation.transitions += self._evaluate(index, now_ms)
             except EvaluationError as error:
-                failures.append((rule.name, str(error)))
-            for later in self._take_dirty():
+                evaluation.failures.append((self._rules[index].name, str(error)))
+            yield evaluation
+            for later in self._agenda.changed():
                 if later > index and later not in queued:
                     heapq.heappush(queue, later)
                     queued.add(later)
                 elif later <= index and not force:
-                    self._left_over.add(later)
+                    self._agenda.leave(later)
         if now_ms >= self._expire_at_ms or now_ms < self._expire_at_ms - _EXPIRE_EVERY_MS:
             self._store.expire(now_ms)
             self._expire_at_ms = now_ms + _EXPIRE_EVERY_MS
-        firing = self.instances(RuleState.FIRING, now_ms)
-        return Evaluation(transitions, firing, failures, evaluated)
+        evaluation.firing = self.instances(RuleState.FIRING, now_ms)
+        yield evaluation
 
     def instances(self, state: RuleState, now_ms: int) -> list[Trigger]:
         """Every instance in a state, in the order of the rules."""
@@ -276,14 +282,20 @@ class Engine:
         """
         return explain_rules(self._rules, rule, self._store, question, step_ms=self._step_ms)
 
+    def windows(
+        self, triggers: Iterable[Trigger], now_ms: int, keeps: Callable[[Labels], bool]
+    ) -> tuple[list[SeriesWindow], int]:
+        """What the rules of these triggers read; see `recorded`. Raises ValueError."""
+        reads = reads_of(triggers, self._rules, self.compile)
+        return record_windows(self._store, reads, now_ms, keeps)
+
     def silences(self, now_ms: int) -> list[tuple[str, str, int]]:
         """(rule, selector, for how many milliseconds it has matched nothing), 0 while it does."""
-        found: list[tuple[str, str, int]] = []
-        for selector, rules in self._store.readers():
-            since_ms = self._store.silent_since(selector)
-            silent_ms = 0 if since_ms is None else max(0, now_ms - since_ms)
-            found += [(self._rules[index].name, str(selector), silent_ms) for index in rules]
-        return found
+        return silences(self._store, self._rules, now_ms)
+
+    def reporting(self, now_ms: int, rule: str | None = None) -> Iterator[tuple[str, list[Labels]]]:
+        """Every selector, of one rule or of all, with those of its series that report."""
+        return reporting(self._store, self._rules, now_ms, rule)
 
     def carry_over(self, old: "Engine") -> None:
         """Take over what survives a reload; `old` must not be used afterwards.
@@ -298,52 +310,19 @@ class Engine:
             fresh.pin(labels, value)
         for alert, seen_at_ms in self._alerts.values():
             fresh.set_alert(alert, seen_at_ms)
-        known = {_identity(rule): rule for rule in self._rules}
+        known = {identity_of(rule): rule for rule in self._rules}
         for index, rule in enumerate(fresh._rules):  # noqa: SLF001
-            same = known.get(_identity(rule))
+            same = known.get(identity_of(rule))
             if same is not None:
                 rule.take_over(same)
             if isinstance(rule, AlertRule):
-                fresh._set_deadline(index, rule)  # noqa: SLF001
-
-    def _due(self, now_ms: int, *, force: bool) -> set[int]:
-        due = self._take_dirty() | self._left_over
-        self._left_over = set()
-        due.update(index for index, at in self._deadlines.items() if now_ms >= at)
-        for group in self._groups:
-            if force or group.is_due(now_ms):
-                due.update(group.rules)
-                group.evaluated_at(now_ms)
-        return due
-
-    def _take_dirty(self) -> set[int]:
-        dirty = self._store.dirty
-        if not dirty:
-            return set()
-        rules = set[int]().union(*(readers.rules for readers in dirty))
-        dirty.clear()
-        return rules
+                fresh._agenda.set_deadline(index, rule.deadline_ms())  # noqa: SLF001
 
     def _evaluate(self, index: int, now_ms: int) -> list[Trigger]:
         rule = self._rules[index]
         if isinstance(rule, AlertRule):
             transitions = rule.evaluate(self._store, now_ms)
-            self._set_deadline(index, rule)
+            self._agenda.set_deadline(index, rule.deadline_ms())
             return transitions
         rule.evaluate(self._store, now_ms)
         return []
-
-    def _set_deadline(self, index: int, rule: AlertRule) -> None:
-        deadline = rule.deadline_ms() if rule.active else None
-        if deadline is None:
-            self._deadlines.pop(index, None)
-        else:
-            self._deadlines[index] = deadline
-
-
-def _identity(rule: AnyRule) -> tuple[object, ...]:
-    """What makes a rule the same one after a reload."""
-    common = (type(rule), rule.group, rule.name, rule.expr.text)
-    if isinstance(rule, AlertRule):
-        return (*common, rule.id)
-    return common

@@ -5,12 +5,13 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from rollbackd.clock import Clock
+from rollbackd.connections.kafka import Producer, Sent, new_producer
 from rollbackd.settings import KafkaSettings
-from rollbackd.sources.kafka.connection import new_producer
-from rollbackd.sources.kafka.driver import Producer, Record, Sent
+from rollbackd.sources.kafka.driver import Record
 
 _SEND_SECONDS: Final = 5.0
 _STOP_SECONDS: Final = 3.0
@@ -21,13 +22,14 @@ _PAUSE_SECONDS: Final = 30.0
 class Poison(NamedTuple):
     """A record and why it cannot be used."""
 
+    tp: TopicPartition
     record: Record
     reason: str
 
     @property
     def origin(self) -> str:
         """`topic[partition]@offset`."""
-        return f"{self.record.topic}[{self.record.partition}]@{self.record.offset}"
+        return f"{self.tp.topic}[{self.tp.partition}]@{self.record.offset}"
 
 
 class DeadLetterTopic:
@@ -91,12 +93,12 @@ class DeadLetterTopic:
                     await producer.stop()
 
 
-def _headers(letter: Poison) -> list[tuple[str, bytes]]:
+def _headers(letter: Poison) -> list[tuple[str, bytes | None]]:
     record = letter.record
     return [
         *record.headers,
-        ("rollbackd-source-topic", record.topic.encode()),
-        ("rollbackd-source-partition", str(record.partition).encode()),
+        ("rollbackd-source-topic", letter.tp.topic.encode()),
+        ("rollbackd-source-partition", str(letter.tp.partition).encode()),
         ("rollbackd-source-offset", str(record.offset).encode()),
         ("rollbackd-reason", letter.reason.encode()),
     ]

@@ -13,8 +13,8 @@ from aiokafka import TopicPartition
 from rollbackd.clock import Clock
 from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.events.collecting import Collector
-from rollbackd.events.record import decode_record_into
-from rollbackd.model.events import Batch, Rejected
+from rollbackd.events.record import decode_records
+from rollbackd.model.events import Batch
 from rollbackd.ports import Sink
 from rollbackd.sources.kafka.dead_letters import DeadLetterTopic, Poison
 from rollbackd.sources.kafka.driver import Record
@@ -180,24 +180,21 @@ class Partition:
     def _decode(self, records: Sequence[Record], source: str) -> tuple[Batch, list[Poison]]:
         now_ms = self._outlets.clock.now()
         into = Collector()
-        poison: list[Poison] = []
-        for record in records:
-            if record.value is None:
-                self._outlets.telemetry.samples_refused.labels("tombstone").inc()
-                continue
-            try:
-                decode_record_into(
-                    record.value, into, format=self._format, headers=record.headers, now_ms=now_ms
-                )
-            except Rejected as rejected:
-                poison.append(Poison(record, str(rejected)))
+        values = [record.value for record in records if record.value is not None]
+        if len(values) < len(records):
+            tombstones = len(records) - len(values)
+            self._outlets.telemetry.samples_refused.labels("tombstone").inc(tombstones)
+            records = [record for record in records if record.value is not None]
+        headers = {n: record.headers for n, record in enumerate(records) if record.headers}
+        rejected = decode_records(values, into, format=self._format, headers=headers, now_ms=now_ms)
+        poison = [Poison(self.tp, records[at], str(error)) for at, error in rejected]
         if source == LIVE:
             self._outlets.telemetry.truncated_alerts.inc(into.truncated)
             self._outlets.telemetry.decode_failures.labels(LIVE).inc(len(poison))
             if into.samples:
                 # The last one stands for the newest: a maximum over all costs more than it tells.
-                newest = into.samples[-1].time_ms
-                self._outlets.telemetry.event_lag.labels(LIVE).set((now_ms - newest) / 1_000)
+                _, newest_ms, _ = into.samples.rows[-1]
+                self._outlets.telemetry.event_lag.labels(LIVE).set((now_ms - newest_ms) / 1_000)
         return into.batch(), poison
 
     async def _ingest(self, batch: Batch, source: str) -> bool:
@@ -215,7 +212,9 @@ class Partition:
                 if not await self._ingest(batch, source):
                     return None
             except Exception as error:  # noqa: BLE001  # whatever it is, it is this record's end
-                lost.append(Poison(record, f"the engine failed: {type(error).__name__}: {error}"))
+                lost.append(
+                    Poison(self.tp, record, f"the engine failed: {type(error).__name__}: {error}")
+                )
         return lost
 
     async def _bury(self, poison: list[Poison]) -> bool:

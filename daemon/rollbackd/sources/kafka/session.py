@@ -88,6 +88,11 @@ class Session(ConsumerRebalanceListener):
         """Whether the group was joined, and every partition of ours has been refilled."""
         return self._assigned and all(p.refilled for p in self._partitions.values())
 
+    @property
+    def backlog(self) -> int:
+        """How many records of our partitions are at the broker and not yet in the engine."""
+        return sum(filter(None, map(self._lag, list(self._partitions))))
+
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Finish what is in hand and commit it, while the generation still is ours."""
         del revoked  # always all of them: aiokafka rebalances eagerly
@@ -221,15 +226,19 @@ class Session(ConsumerRebalanceListener):
         telemetry.kafka_up.set(self.watchdog.in_contact)
         if self.watchdog.in_contact:
             telemetry.kafka_last_poll.set(self._outlets.clock.now() / 1_000)
-        for tp, partition in self._partitions.items():
-            handled = partition.progress.handled
-            if partition.started and handled is not None and self._is_assigned(tp):
-                end = self._consumer.highwater(tp)
-                if end is not None:
-                    telemetry.kafka_lag.labels(tp.topic, tp.partition).set(max(0, end - handled))
+        for tp in self._partitions:
+            lag = self._lag(tp)
+            if lag is not None:
+                telemetry.kafka_lag.labels(tp.topic, tp.partition).set(lag)
 
-    def _is_assigned(self, tp: TopicPartition) -> bool:
-        return tp in self._consumer.assignment()
+    def _lag(self, tp: TopicPartition) -> int | None:
+        """Records that were not handled; None where that is not known."""
+        partition = self._partitions[tp]
+        handled = partition.progress.handled
+        if not partition.started or handled is None or tp not in self._consumer.assignment():
+            return None
+        end = self._consumer.highwater(tp)
+        return None if end is None else max(0, end - handled)
 
     def _check(self, committing: asyncio.Task[None]) -> None:
         if self._failure is not None:

@@ -26,6 +26,8 @@ _LONGEST_DELAY_SECONDS: Final = 10.0
 #: A session that lived so long was sound: the next delay is the first one again.
 _SOUND_SECONDS: Final = 60.0
 _LEAVE_SECONDS: Final = 3.0
+#: Half a second of a busy stream; a quiet one comes here only after an outage.
+_FAR_BEHIND: Final = 10_000
 
 
 class RebuildCause(StrEnum):
@@ -77,6 +79,10 @@ class KafkaSource:
     def caught_up(self) -> bool:
         """Whether every partition that this member was given has been refilled."""
         return self._session is not None and self._session.caught_up
+
+    def behind(self) -> bool:
+        """Whether so many records wait at the broker that this member is catching up."""
+        return self._session is not None and self._session.backlog > _FAR_BEHIND
 
     async def run(self) -> None:
         """Consume until cancelled; a consumer that fails is replaced."""

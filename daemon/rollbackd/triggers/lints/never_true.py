@@ -106,6 +106,9 @@ def _bounds(part: Part) -> Bounds:
         return _CALLS[part.name]
     if part.form is Form.AGGREGATION and part.name in _AGGREGATIONS:
         return _AGGREGATIONS[part.name]
+    if not part.parts:
+        # a selector, whose metric may be called `sum`
+        return _ANY
     if part.form is Form.SUBQUERY or part.name in _AMONG:
         vectors = [p for p in part.parts if p.form is not Form.CONSTANT]
         return _bounds(vectors[0]) if vectors else _ANY
