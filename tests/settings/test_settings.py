@@ -50,6 +50,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         tmp_path,
         """
 state_dir: state
+pause_file: stop
 http:
   host: 0.0.0.0
   port: 0
@@ -78,6 +79,7 @@ log_level: debug
 """,
     )
     assert settings.state_dir == tmp_path / "state"
+    assert settings.pause_path == tmp_path / "stop"
     assert settings.http.authenticated
     assert settings.http.tls is not None
     assert settings.http.tls.client_ca_file == tmp_path / "ca.pem"
@@ -256,3 +258,10 @@ def test_lints_are_set_for_all_rules(tmp_path: Path) -> None:
     lints = load(tmp_path, "lints: {least_intervals: 4, disable: [lint/no-scope]}\n").lints
     assert (lints.least_intervals, lints.disable) == (4, {"lint/no-scope"})
     assert load(tmp_path, "lints: {}\n").lints == Settings().lints
+
+
+def test_the_pause_file_lies_in_the_state_folder(tmp_path: Path) -> None:
+    """Unless the config says otherwise."""
+    path = tmp_path / "rollbackd.yaml"
+    path.write_text("state_dir: state\n")
+    assert load_settings(path).pause_path == tmp_path / "state" / "PAUSED"

@@ -5,7 +5,7 @@ The metric `rollbackd_pages_total` and the gauges are what an alert rule turns i
 
 import logging
 
-from rollbackd.model.incidents import Incident
+from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
@@ -30,3 +30,6 @@ class LogNotifier:
                 "note": incident.note,
             },
         )
+
+    def decided(self, incident: Incident, record: JournalRecord) -> None:
+        """Nothing: whoever takes a decision logs it."""

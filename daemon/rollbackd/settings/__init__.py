@@ -1,5 +1,14 @@
 """The config file -> one frozen Settings. The only reader of the environment and of secrets."""
 
+from rollbackd.settings.notifications import (
+    AlertmanagerSettings,
+    CloudEventsSettings,
+    ContentMode,
+    NotificationSettings,
+    Occasion,
+    ReceiverSettings,
+    WebhookSettings,
+)
 from rollbackd.settings.reading import (
     default_settings,
     load_settings,
@@ -25,21 +34,28 @@ from rollbackd.settings.values import (
 )
 
 __all__ = [
+    "AlertmanagerSettings",
     "Backend",
     "ClientCertificateSettings",
     "ClockSettings",
+    "CloudEventsSettings",
+    "ContentMode",
     "EngineSettings",
     "HttpSettings",
     "KafkaSettings",
     "KafkaTopic",
     "LintSettings",
+    "NotificationSettings",
+    "Occasion",
     "Permission",
+    "ReceiverSettings",
     "RedisSettings",
     "ScopeLabels",
     "Secret",
     "Settings",
     "TlsSettings",
     "TokenSettings",
+    "WebhookSettings",
     "default_settings",
     "load_settings",
     "read_secret",

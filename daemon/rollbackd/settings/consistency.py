@@ -23,6 +23,13 @@ def check_consistency(document: Document, settings: Settings, keys: Mapping[str,
             f"`{user}` is to be in Redis, and `redis` is missing",
             fix="add `redis: {url: redis://<host>:6379}`",
         )
+    if settings.notifications.cloudevents is not None and settings.kafka is None:
+        document.report(
+            at("notifications"),
+            "config/no-kafka",
+            "`notifications.cloudevents` is to go to Kafka, and `kafka` is missing",
+            fix="add `kafka: {bootstrap_servers: [...], topics: [...]}`",
+        )
     if settings.clock.speed <= 0:
         document.report(at("clock"), "config/clock", "`clock.speed` must be above 0")
     if settings.http.client_certificates and not (

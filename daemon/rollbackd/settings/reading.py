@@ -4,17 +4,18 @@ A secret is never written in the file: it is named by a file that holds it. `${c
 in a path is systemd's `$CREDENTIALS_DIRECTORY/NAME`.
 """
 
-import os
 import stat
 from importlib import resources
 from pathlib import Path
-from typing import Final
 
 from rollbackd.documents.catalogue import LINTS
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, Severity, errors_in
-from rollbackd.documents.reader import Document, Fields, Reader
+from rollbackd.documents.reader import Document, Reader
 from rollbackd.documents.yaml import compose
 from rollbackd.settings.consistency import check_consistency
+from rollbackd.settings.notifications import NotificationSettings
+from rollbackd.settings.receivers import read_notifications
+from rollbackd.settings.scalars import file_of, optional_file, path_of, positive_duration
 from rollbackd.settings.values import (
     Backend,
     ClientCertificateSettings,
@@ -31,8 +32,6 @@ from rollbackd.settings.values import (
     TlsSettings,
     TokenSettings,
 )
-
-_CREDENTIALS: Final = "${credentials:"
 
 
 def shipped_rules() -> Path:
@@ -106,24 +105,29 @@ def _settings(reader: Reader, path: Path) -> Settings:
     default = default_settings(path)
     f = reader.fields(
         (
-            "state_dir", "http", "store", "controls", "redis", "kafka", "rules", "decision_tree",
-            "scope_labels", "engine", "lints", "clock", "log_level",
+            "state_dir", "pause_file", "http", "store", "controls", "redis", "kafka", "rules",
+            "decision_tree", "scope_labels", "engine", "lints", "clock", "notifications",
+            "log_level",
         )
     )  # fmt: skip
     store = f.read("store", _backend, Backend.SQLITE)
     return Settings(
-        state_dir=f.read("state_dir", lambda r: _path(r, folder), default.state_dir),
+        state_dir=f.read("state_dir", lambda r: path_of(r, folder), default.state_dir),
+        pause_file=f.read("pause_file", lambda r: path_of(r, folder), None),
         http=f.read("http", lambda r: _http(r, folder), HttpSettings()),
         store=store,
         controls=f.read("controls", _backend, store),
         redis=f.read("redis", lambda r: _redis(r, folder), None),
         kafka=f.read("kafka", lambda r: _kafka(r, folder), None),
-        rules=f.read("rules", lambda r: [_path(i, folder) for i in r.items()], default.rules),
-        decision_tree=f.read("decision_tree", lambda r: _path(r, folder), default.decision_tree),
+        rules=f.read("rules", lambda r: [path_of(i, folder) for i in r.items()], default.rules),
+        decision_tree=f.read("decision_tree", lambda r: path_of(r, folder), default.decision_tree),
         scope_labels=f.read("scope_labels", _scope_labels, ScopeLabels()),
         engine=f.read("engine", _engine, EngineSettings()),
         lints=f.read("lints", _lints, LintSettings()),
         clock=f.read("clock", _clock, ClockSettings()),
+        notifications=f.read(
+            "notifications", lambda r: read_notifications(r, folder), NotificationSettings()
+        ),
         log_level=f.read(
             "log_level", lambda r: r.choice(("debug", "info", "warning", "error"), "info"), "info"
         ),
@@ -162,9 +166,9 @@ def _tls(reader: Reader, folder: Path) -> TlsSettings:
         ("cert_file", "key_file", "client_ca_file"), required=("cert_file", "key_file")
     )
     return TlsSettings(
-        cert_file=f.read("cert_file", lambda r: _file(r, folder), Path()),
-        key_file=f.read("key_file", lambda r: _file(r, folder), Path()),
-        client_ca_file=_optional_file(f, "client_ca_file", folder),
+        cert_file=f.read("cert_file", lambda r: file_of(r, folder), Path()),
+        key_file=f.read("key_file", lambda r: file_of(r, folder), Path()),
+        client_ca_file=optional_file(f, "client_ca_file", folder),
     )
 
 
@@ -173,7 +177,7 @@ def _token(reader: Reader, folder: Path) -> TokenSettings:
     f = reader.fields(keys, required=keys)
     return TokenSettings(
         name=f.read("name", Reader.string, ""),
-        file=f.read("file", lambda r: _file(r, folder), Path()),
+        file=f.read("file", lambda r: file_of(r, folder), Path()),
         permissions=f.read("permissions", _permissions, frozenset()),
     )
 
@@ -214,10 +218,10 @@ def _redis(reader: Reader, folder: Path) -> RedisSettings:
     return RedisSettings(
         url=f.read("url", Reader.string, ""),
         username=f.read("username", Reader.string, None),
-        password_file=_optional_file(f, "password_file", folder),
-        ca_file=_optional_file(f, "ca_file", folder),
-        cert_file=_optional_file(f, "cert_file", folder),
-        key_file=_optional_file(f, "key_file", folder),
+        password_file=optional_file(f, "password_file", folder),
+        ca_file=optional_file(f, "ca_file", folder),
+        cert_file=optional_file(f, "cert_file", folder),
+        key_file=optional_file(f, "key_file", folder),
         wait_replicas=f.read("wait_replicas", lambda r: r.integer(0, minimum=0), 0),
     )
 
@@ -249,13 +253,13 @@ def _kafka(reader: Reader, folder: Path) -> KafkaSettings:
             "sasl_mechanism", lambda r: r.choice(mechanisms, "SCRAM-SHA-512"), "SCRAM-SHA-512"
         ),
         username=f.read("username", Reader.string, None),
-        password_file=_optional_file(f, "password_file", folder),
-        ca_file=_optional_file(f, "ca_file", folder),
-        cert_file=_optional_file(f, "cert_file", folder),
-        key_file=_optional_file(f, "key_file", folder),
+        password_file=optional_file(f, "password_file", folder),
+        ca_file=optional_file(f, "ca_file", folder),
+        cert_file=optional_file(f, "cert_file", folder),
+        key_file=optional_file(f, "key_file", folder),
         insecure=f.read("insecure", Reader.boolean, default=False),
-        session_timeout_ms=f.read("session_timeout", _positive, 30_000),
-        stall_ms=f.read("stall", _positive, 30_000),
+        session_timeout_ms=f.read("session_timeout", positive_duration, 30_000),
+        stall_ms=f.read("stall", positive_duration, 30_000),
     )
     if settings.security_protocol == "SASL_PLAINTEXT" and not settings.insecure:
         f.problem(
@@ -291,10 +295,10 @@ def _engine(reader: Reader) -> EngineSettings:
         ("coalesce", "lateness", "max_series", "default_interval", "for_grace", "outage_tolerance")
     )
     return EngineSettings(
-        coalesce_ms=f.read("coalesce", _positive, 100),
+        coalesce_ms=f.read("coalesce", positive_duration, 100),
         lateness_ms=f.read("lateness", Reader.duration_ms, 60_000),
         max_series=f.read("max_series", lambda r: r.integer(200_000, minimum=1), 200_000),
-        default_interval_ms=f.read("default_interval", _positive, 15_000),
+        default_interval_ms=f.read("default_interval", positive_duration, 15_000),
         for_grace_ms=f.read("for_grace", Reader.duration_ms, 1_000),
         outage_tolerance_ms=f.read("outage_tolerance", Reader.duration_ms, 3_600_000),
     )
@@ -313,39 +317,9 @@ def _lints(reader: Reader) -> LintSettings:
     )
 
 
-def _positive(reader: Reader) -> int:
-    value = reader.duration_ms(1)
-    if value == 0:
-        reader.problem("value/range", "the duration must be above `0`")
-    return value
-
-
 def _clock(reader: Reader) -> ClockSettings:
     f = reader.fields(("speed", "start_ms"))
     return ClockSettings(
         speed=f.read("speed", Reader.number, 1.0),
         start_ms=f.read("start_ms", lambda r: r.integer(0, minimum=0), None),
     )
-
-
-def _path(reader: Reader, folder: Path) -> Path:
-    text = reader.string()
-    if text.startswith(_CREDENTIALS) and text.endswith("}"):
-        credentials = os.environ.get("CREDENTIALS_DIRECTORY", "")
-        if not credentials:
-            reader.problem("config/credentials", "`$CREDENTIALS_DIRECTORY` is not set")
-        return Path(credentials) / text[len(_CREDENTIALS) : -1]
-    return folder / Path(text).expanduser()
-
-
-def _file(reader: Reader, folder: Path) -> Path:
-    path = _path(reader, folder)
-    if not path.is_file():
-        reader.problem("config/no-such-file", f"there is no file `{path}`")
-    elif not os.access(path, os.R_OK):
-        reader.problem("config/unreadable", f"cannot read `{path}`")
-    return path
-
-
-def _optional_file(fields: Fields, key: str, folder: Path) -> Path | None:
-    return fields.read(key, lambda r: _file(r, folder), None)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 
+from rollbackd.settings.notifications import NotificationSettings
+
 
 class Permission(StrEnum):
     """What a caller of the HTTP API may do."""
@@ -152,6 +154,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the daemon is told."""
 
     state_dir: Path = Path("/var/lib/rollbackd")
+    #: While this file is there, nothing is opened; see `pause_path`.
+    pause_file: Path | None = None
     http: HttpSettings = HttpSettings()
     store: Backend = Backend.SQLITE
     controls: Backend = Backend.SQLITE
@@ -164,6 +168,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineSettings = EngineSettings()
     lints: LintSettings = LintSettings()
     clock: ClockSettings = ClockSettings()
+    notifications: NotificationSettings = NotificationSettings()
     log_level: str = "info"
     #: The file that this came from, for messages and for reload.
     path: Path = Path()
+
+    @property
+    def pause_path(self) -> Path:
+        """The file that pauses the daemon: as configured, or `PAUSED` in the state folder."""
+        return self.pause_file or self.state_dir / "PAUSED"
