@@ -35,6 +35,7 @@ bring_debian_packages() {
     { has prometheus && has promtool; } || wanted+=(prometheus)
     has prometheus-alertmanager || wanted+=(prometheus-alertmanager)
     has systemd-analyze || wanted+=(systemd)
+    has chromium || wanted+=(chromium)
     [ "${#wanted[@]}" -gt 0 ] || return 0
 
     if ! has apt-get; then
@@ -68,6 +69,7 @@ report_debian_packages() {
     has prometheus-alertmanager ||
         lacks prometheus-alertmanager "skipped" alertmanager_factory ALERTMANAGER
     has systemd-analyze || lacks systemd-analyze "skipped" systemd-analyze
+    has chromium || lacks chromium "skipped" CHROMIUM
 }
 
 bring_kafka() {

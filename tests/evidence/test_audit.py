@@ -1,6 +1,8 @@
 """The audit once everything was given back."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -8,16 +10,45 @@ from msgspec.structs import replace
 from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.evidence import audit as auditing
 from rollbackd.evidence.audit import IncidentAuditor
-from rollbackd.model.incidents import AuditCheck, Incident, MeasureStatus, State
+from rollbackd.model.controls import Control
+from rollbackd.model.incidents import AuditCheck, Incident, JournalRecord, MeasureStatus, State
+from rollbackd.model.labels import Scope
 from rollbackd.model.levers import LeverKind
 from tests.incidents.fake_lever import FakeLever, raises
 from tests.incidents.samples import evidence_of, opened
 from tests.incidents.walking import Walk
 
 
+def walked() -> Walk:
+    """To where an incident is to be audited; its flag was moved by the walk."""
+    walk = Walk(replace(opened(), chain_head=""))
+    walk.to(State.AUDITING)
+    return walk
+
+
 def audited() -> Incident:
-    """An incident that is to be audited; its flag was moved by the walk."""
-    return Walk(opened()).to(State.AUDITING)
+    """The incident of it."""
+    return walked().incident
+
+
+class NoControls:
+    """A scope of which nothing was ever written."""
+
+    async def read_all(self, scope: Scope) -> dict[str, Control]:  # noqa: ARG002
+        return {}
+
+
+class Journal:
+    """A store of which only the journal is asked."""
+
+    def __init__(self) -> None:
+        self.records = walked().records
+        self.faults: list[Callable[[], Any]] = []
+
+    async def journal(self, _incident_id: str) -> list[JournalRecord]:
+        if self.faults:
+            await self.faults.pop(0)()
+        return self.records
 
 
 class Audit:
@@ -35,7 +66,10 @@ class Audit:
             "write_block": self.measure,
             "throttle": self.measure,
         }
-        self.auditor = IncidentAuditor(levers)
+        self.journal = Journal()
+        store: Any = self.journal
+        controls: Any = NoControls()
+        self.auditor = IncidentAuditor(levers, store, controls)
 
     async def failed(self, incident: Incident) -> dict[str, str]:
         return {c.name: c.detail for c in await self.auditor.audit(incident) if not c.passed}
@@ -48,6 +82,9 @@ async def test_an_incident_that_went_well_passes() -> None:
     assert [(check.name, check.passed) for check in checks] == [
         ("evidence_is_whole", True),
         ("measures_are_given_back", True),
+        ("cache_was_rotated", True),
+        ("journal_chain", True),
+        ("state_hash", True),
         ("flag_off_stands", True),
         ("cache_rotate_stands", True),
     ]
@@ -55,6 +92,13 @@ async def test_an_incident_that_went_well_passes() -> None:
         name="measures_are_given_back", passed=True, detail="2 given back"
     )
     assert audit.measure.calls["verify"] == 0
+
+
+async def test_a_flip_without_its_rotation_is_found() -> None:
+    """F1: what the bad version cached is still served."""
+    owing = replace(audited(), rotation_owed=True)
+    found = (await Audit().failed(owing))["cache_was_rotated"]
+    assert found == "a pointer was flipped and no rotation followed"
 
 
 @pytest.mark.parametrize("evidence", [None, replace(evidence_of(), captured_at_ms=1)])
@@ -102,6 +146,26 @@ async def test_a_check_that_cannot_run_has_failed(monkeypatch: pytest.MonkeyPatc
     audit.cache.faults["verify"] = [asyncio.Event().wait]
     failed = await audit.failed(audited())
     assert failed == {"flag_off_stands": "403", "cache_rotate_stands": "no answer within 0.03 s"}
+
+
+async def test_a_journal_that_was_touched_fails() -> None:
+    """The record is named."""
+    audit = Audit()
+    del audit.journal.records[2]
+    failed = await audit.failed(audited())
+    assert list(failed) == ["journal_chain"]
+    assert failed["journal_chain"].startswith("record 3 (sequence 5)")
+
+
+async def test_a_journal_that_cannot_be_read_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is down for a moment is waited for."""
+    monkeypatch.setattr(auditing, "DEADLINE_SECONDS", 0.03)
+    audit = Audit()
+    audit.journal.faults = [raises(PermanentError("corrupt")), asyncio.Event().wait]
+    assert await audit.failed(audited()) == {"journal_chain": "corrupt"}
+    assert await audit.failed(audited()) == {"journal_chain": "no answer within 0.03 s"}
+    audit.journal.faults = [raises(TemporaryError("locked", delay_ms=1))]
+    assert await audit.failed(audited()) == {}
 
 
 async def test_a_short_outage_is_waited_out() -> None:

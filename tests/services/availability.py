@@ -41,6 +41,8 @@ class Component(StrEnum):
     PROMETHEUS = "prometheus"
     #: promtool, which comes with prometheus.
     PROMTOOL = "promtool"
+    #: chromium, which looks at the HTML reports.
+    CHROMIUM = "chromium"
 
 
 def require(component: Component) -> None:
@@ -98,6 +100,11 @@ def promtool() -> str | None:
     return _program("promtool")
 
 
+def chromium() -> str | None:
+    """chromium on the PATH."""
+    return _program("chromium")
+
+
 def kafka_jars() -> Path:
     """The folder of Apache Kafka's jars."""
     return _KAFKA_CACHE / "libs"
@@ -150,4 +157,5 @@ _CHECKS: dict[Component, Callable[[], str | None]] = {
     Component.ALERTMANAGER: alertmanager,
     Component.PROMETHEUS: prometheus,
     Component.PROMTOOL: promtool,
+    Component.CHROMIUM: chromium,
 }

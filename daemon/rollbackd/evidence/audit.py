@@ -1,13 +1,21 @@
 """The audit once everything was given back (requirements A2, F1, F4, F5)."""
 
 import asyncio
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import msgspec
 
 from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.evidence.capture import digest_of
+from rollbackd.evidence.state_hash import state_hash
+from rollbackd.incidents.chain import first_break
+from rollbackd.incidents.units import STATE_HASH
 from rollbackd.model.incidents import AuditCheck, Incident, MeasureStatus
 from rollbackd.model.levers import Change, LeverKind, Observation, Receipt
-from rollbackd.ports import LeverTable
+from rollbackd.ports import Controls, LeverTable, Store
+
+T = TypeVar("T")
 
 #: How long one check may wait for its target.
 DEADLINE_SECONDS: Final = 60.0
@@ -17,14 +25,19 @@ _MAX_DELAY_MS: Final = 1_000
 class IncidentAuditor:
     """Reads the targets again and looks at what the incident says of itself."""
 
-    def __init__(self, levers: LeverTable) -> None:
+    def __init__(self, levers: LeverTable, store: Store, controls: Controls) -> None:
         self._levers = levers
+        self._store = store
+        self._controls = controls
 
     async def audit(self, incident: Incident) -> list[AuditCheck]:
         """One line a check; a check that cannot run has failed."""
         return [
             _evidence_is_whole(incident),
             _measures_are_given_back(incident),
+            _cache_was_rotated(incident),
+            await self._journal_is_chained(incident),
+            await self._state(incident),
             *[await self._stands(receipt) for receipt in self._lasting(incident)],
         ]
 
@@ -38,28 +51,57 @@ class IncidentAuditor:
         }
         return list(lasting.values())
 
+    async def _journal_is_chained(self, incident: Incident) -> AuditCheck:
+        """What the store holds is what was journaled (A2)."""
+
+        async def check() -> tuple[bool, str]:
+            journal = await self._store.journal(incident.id)
+            broken = first_break(
+                [msgspec.to_builtins(record) for record in journal], incident.chain_head
+            )
+            return broken is None, broken.headline if broken else f"{len(journal)} records"
+
+        return await _answered("journal_chain", check)
+
+    async def _state(self, incident: Incident) -> AuditCheck:
+        """What the scope was rolled back to, to be compared with other regions (P4)."""
+
+        async def check() -> tuple[bool, str]:
+            return True, state_hash(await self._controls.read_all(incident.scope))
+
+        return await _answered(STATE_HASH, check)
+
     async def _stands(self, receipt: Receipt) -> AuditCheck:
-        name = f"{receipt.target.lever}_stands"
         before = Observation(value=receipt.before, version=receipt.version)
         change = Change(target=receipt.target, before=before, after=receipt.after)
-        try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                stands = await self._verified(change)
-        except TimeoutError:
-            detail = f"no answer within {DEADLINE_SECONDS:g} s"
-            return AuditCheck(name=name, passed=False, detail=detail)
-        except PermanentError as error:
-            return AuditCheck(name=name, passed=False, detail=str(error))
-        detail = str(receipt.target) if stands else f"{receipt.target} is no longer as it was set"
-        return AuditCheck(name=name, passed=stands, detail=detail)
 
-    async def _verified(self, change: Change) -> bool:
-        """Read until the target answers: a short outage is no finding."""
-        while True:
-            try:
-                return await self._levers[change.target.lever].verify(change)
-            except TemporaryError as error:
-                await asyncio.sleep(min(error.delay_ms, _MAX_DELAY_MS) / 1_000)
+        async def check() -> tuple[bool, str]:
+            stands = await self._levers[change.target.lever].verify(change)
+            moved = f"{receipt.target} is no longer as it was set"
+            return stands, str(receipt.target) if stands else moved
+
+        return await _answered(f"{receipt.target.lever}_stands", check)
+
+
+async def _answered(name: str, check: Callable[[], Awaitable[tuple[bool, str]]]) -> AuditCheck:
+    """One line of the audit from a check that asks somebody, under the deadline."""
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            passed, detail = await _patiently(check)
+    except TimeoutError:
+        passed, detail = False, f"no answer within {DEADLINE_SECONDS:g} s"
+    except PermanentError as error:
+        passed, detail = False, str(error)
+    return AuditCheck(name=name, passed=passed, detail=detail)
+
+
+async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """Read until there is an answer: a short outage is no finding."""
+    while True:
+        try:
+            return await read()
+        except TemporaryError as error:
+            await asyncio.sleep(min(error.delay_ms, _MAX_DELAY_MS) / 1_000)
 
 
 def _evidence_is_whole(incident: Incident) -> AuditCheck:
@@ -67,6 +109,13 @@ def _evidence_is_whole(incident: Incident) -> AuditCheck:
     whole = evidence is not None and evidence.digest == digest_of(evidence)
     detail = evidence.digest if whole and evidence else "missing, or its digest does not match"
     return AuditCheck(name="evidence_is_whole", passed=whole, detail=detail)
+
+
+def _cache_was_rotated(incident: Incident) -> AuditCheck:
+    """Whoever reads a cache that the bad version filled is not rolled back (F1)."""
+    owed = incident.rotation_owed
+    detail = "a pointer was flipped and no rotation followed" if owed else ""
+    return AuditCheck(name="cache_was_rotated", passed=not owed, detail=detail)
 
 
 def _measures_are_given_back(incident: Incident) -> AuditCheck:
