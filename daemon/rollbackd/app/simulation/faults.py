@@ -1,0 +1,153 @@
+"""What can go wrong, as values: a schedule is a list of them, and each stands for itself.
+
+A fault strikes at a virtual time, or at the n-th call of a kind; so one can be left out without
+changing what the others mean, which is what makes a schedule shrinkable.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+
+class FaultKind(StrEnum):
+    """The kinds of faults; those of a call strike at its n-th occurrence."""
+
+    # At a call
+    #: The process dies before the call is sent.
+    CRASH_BEFORE = "crash_before"
+    #: The process dies after the call took effect, before it hears so.
+    CRASH_AFTER = "crash_after"
+    #: The call takes effect, the caller hears of an error.
+    LOST_REPLY = "lost_reply"
+    #: The call does not take effect, the caller hears of an error.
+    UNAVAILABLE = "unavailable"
+    #: The call takes effect, the caller hears nothing until it gives up.
+    TIMEOUT_DONE = "timeout_done"
+    #: The caller hears nothing until it gives up; the call takes effect some time later.
+    LATE_EFFECT = "late_effect"
+    #: The process stands still before the call, the other replica takes over; then it wakes up.
+    STALL = "stall"
+    #: The answer takes long.
+    SLOW = "slow"
+    #: The target refuses for good.
+    REFUSED = "refused"
+    #: Somebody moves the target just before the call.
+    MOVED_BEFORE = "moved_before"
+    #: Somebody moves the target just after the call.
+    MOVED_AFTER = "moved_after"
+
+    # At a time: machines
+    #: The owner dies and comes back, or the other replica takes over.
+    CRASH = "crash"
+    #: The owner sleeps; the other replica takes over; the sleeper wakes and goes on.
+    STALE_OWNER = "stale_owner"
+    #: The owner stops in good order, the other replica takes over.
+    HANDOVER = "handover"
+    #: The store cannot be reached.
+    STORE_OUTAGE = "store_outage"
+    #: The targets cannot be reached.
+    TARGET_OUTAGE = "target_outage"
+    #: The owner's wall clock is set.
+    CLOCK_JUMP = "clock_jump"
+
+    # At a time: data
+    #: The exit targets have no data.
+    SILENCE = "silence"
+    #: The exit targets are red whatever stands.
+    RELAPSE = "relapse"
+    #: Red, and much worse than before.
+    WORSE = "worse"
+    #: Writers go on although the fence is up.
+    WRITERS_LINGER = "writers_linger"
+    #: An alert comes again.
+    DUPLICATE = "duplicate"
+    #: An alert resolves while it is red, and fires again.
+    FLAP = "flap"
+    #: An alert of another branch fires for the scope.
+    SECOND_BRANCH = "second_branch"
+
+    # At a time: people
+    PAUSE = "pause"
+    RESTORE = "restore"
+    ABORT = "abort"
+    APPROVE = "approve"
+    DECLINE = "decline"
+    #: Everything is to be given back, and the owner dies as soon as it has said yes.
+    RESTORE_THEN_CRASH = "restore_then_crash"
+    PULL = "pull"
+    #: Somebody moves a pointer by hand.
+    MOVE_POINTER = "move_pointer"
+    #: Somebody moves a measure by hand.
+    MOVE_MEASURE = "move_measure"
+    #: The rollout goes on and sets its own intent.
+    ROLLOUT = "rollout"
+
+
+#: Calls that faults strike at.
+POINTS: Final = (
+    "store.advance",
+    "store.open_incident",
+    "store.next_epoch",
+    "store.other",
+    "controls.set_trip",
+    "controls.read",
+)
+
+#: A person is asked for.
+PAGE: Final = "people.page"
+
+#: Faults at a call, with the points that they fit.
+AT_CALLS: Final[dict[FaultKind, tuple[str, ...]]] = {
+    FaultKind.CRASH_BEFORE: (*POINTS, PAGE, PAGE, PAGE),
+    FaultKind.CRASH_AFTER: (*POINTS, PAGE),
+    FaultKind.LOST_REPLY: POINTS,
+    FaultKind.UNAVAILABLE: POINTS,
+    FaultKind.TIMEOUT_DONE: POINTS,
+    FaultKind.LATE_EFFECT: ("store.advance", "store.open_incident", "controls.set_trip"),
+    FaultKind.STALL: ("store.advance", "controls.set_trip", "controls.set_trip"),
+    FaultKind.SLOW: POINTS,
+    FaultKind.REFUSED: ("controls.set_trip", "controls.read"),
+    FaultKind.MOVED_BEFORE: ("controls.set_trip",),
+    FaultKind.MOVED_AFTER: ("controls.set_trip",),
+}
+
+_CRASHES: Final = {
+    FaultKind.CRASH_BEFORE,
+    FaultKind.CRASH_AFTER,
+    FaultKind.CRASH,
+    FaultKind.RESTORE_THEN_CRASH,
+}
+_POINTLESS_DURATION: Final = {
+    FaultKind.LOST_REPLY,
+    FaultKind.UNAVAILABLE,
+    FaultKind.REFUSED,
+    FaultKind.TIMEOUT_DONE,
+}
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One fault: at the `nth` call of `point`, or `at_ms` after the start."""
+
+    kind: FaultKind
+    point: str = ""
+    nth: int = 0
+    at_ms: int = 0
+    #: How long it lasts, or until the process is back.
+    for_ms: int = 0
+    #: After a crash: the other replica takes over instead of the same one coming back. While one
+    #: is stalled: its target refuses everybody else, and a person clears up.
+    elsewhere: bool = False
+    #: Which scope, control or branch, where the kind has a choice.
+    choice: int = 0
+
+    def __str__(self) -> str:
+        where = (
+            f"at call {self.nth} of {self.point}" if self.point else f"at {self.at_ms / 1e3:g} s"
+        )
+        words = [where, self.kind]
+        if self.for_ms and self.kind not in _POINTLESS_DURATION:
+            words.append(f"{self.for_ms / 1e3:g} s")
+        if self.kind in _CRASHES:
+            words.append("then the other replica" if self.elsewhere else "then the same replica")
+        return " ".join(words)
