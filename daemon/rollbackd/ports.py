@@ -15,7 +15,15 @@ from rollbackd.errors import PermanentError
 from rollbackd.model.controls import Control, ControlValue, ControlWrite
 from rollbackd.model.events import Alert, Batch, KnownGood
 from rollbackd.model.explanations import RuleExplanation
-from rollbackd.model.incidents import AuditCheck, Evidence, Incident, JournalRecord
+from rollbackd.model.history import History, Latch
+from rollbackd.model.incidents import (
+    AuditCheck,
+    Confirmation,
+    Evidence,
+    Incident,
+    JournalRecord,
+    SeriesWindow,
+)
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import (
     Applied,
@@ -26,6 +34,7 @@ from rollbackd.model.levers import (
     PlanRequest,
     Target,
 )
+from rollbackd.model.policy import FreezeProbe
 from rollbackd.model.triggers import RuleInstance, TargetReading
 
 
@@ -171,7 +180,7 @@ class StaleIncidentError(Exception):
 
 
 class Store(Protocol):
-    """What must survive a crash: the inbox, incidents with their journal, and what is known good.
+    """What must survive a crash: inbox, incidents with their journal, latches, what is known good.
 
     Every method that changes something has committed durably when it returns. TemporaryError when
     the store cannot be reached; then nothing is known about the change.
@@ -210,8 +219,9 @@ class Store(Protocol):
     async def advance(self, incident: Incident, records: Sequence[JournalRecord]) -> None:
         """Replace the incident whose version is one less, and append to its journal, atomically.
 
-        Raises StaleIncidentError when the stored version is another. Repeating the same call
-        changes nothing.
+        Raises StaleIncidentError when the stored version is another, and IllegalTransitionError
+        (`incidents.states`) when the stored state does not lead to the new one. Repeating the same
+        call changes nothing.
         """
         ...
 
@@ -225,6 +235,23 @@ class Store(Protocol):
 
     async def journal(self, incident_id: str) -> list[JournalRecord]:
         """The steps of an incident in order."""
+        ...
+
+    async def history(self, *, acts_since_ms: int, trips_since_ms: int) -> History:
+        """What the guardrails need of the past; as cheap as the acts and trips are few.
+
+        Every incident that was opened to act and is open, or ended at or after `acts_since_ms`, by
+        opening; the newest trip of each scope and rule at or after `trips_since_ms` and within a
+        day; every latch, also a released one.
+        """
+        ...
+
+    async def latches(self) -> list[Latch]:
+        """Every latch, also a released one, by scope and branch."""
+        ...
+
+    async def put_latch(self, latch: Latch) -> None:
+        """Keep a latch, in place of the one that its scope and branch had."""
         ...
 
     async def put_known_good(self, known_good: KnownGood) -> None:
@@ -285,11 +312,30 @@ class Capture(Protocol):
         ...
 
 
+class FreezeProbes(Protocol):
+    """Looks whether writers really stand still once the fence is up (requirements C2, F2)."""
+
+    async def confirm(self, incident: Incident, probe: FreezeProbe) -> Confirmation:
+        """Ask one probe once, bounded in time. Never raises: a probe that fails confirms nothing.
+
+        It must change nothing where the freeze holds; where it does not, a probe write may pass.
+        """
+        ...
+
+
 class Targets(Protocol):
     """Reads the exit targets from the live series."""
 
     def read(self, incident: Incident, now_ms: int) -> list[TargetReading]:
         """One reading a target, over samples after the flip only."""
+        ...
+
+
+class Windows(Protocol):
+    """Reads what the triggers of an incident looked at."""
+
+    def read(self, incident: Incident, now_ms: int) -> tuple[list[SeriesWindow], int]:
+        """The windows, bounded, and how many series were beyond the bound. Raises ValueError."""
         ...
 
 
@@ -314,6 +360,13 @@ class Notifier(Protocol):
 
     async def page(self, incident: Incident, reason: str) -> None:
         """Ask for a person. Never raises."""
+        ...
+
+    def decided(self, incident: Incident, record: JournalRecord) -> None:
+        """Hear of a record that is in the journal, with the incident as it left it.
+
+        Returns at once and never raises: what is to be sent is sent later.
+        """
         ...
 
 
@@ -392,19 +445,44 @@ class Operations(Protocol):
         ...
 
     async def set_pause(self, pause: Pause | None) -> None:
-        """Pause with a reason, or resume."""
+        """Pause with a reason, or resume. Raises ValueError when a local file pauses on."""
         ...
 
-    async def pull(self, branch: str, scope: Scope, *, reason: str, by: str) -> Incident:
-        """Open an incident by hand. Raises ValueError for an unknown branch, ScopeBusyError."""
+    async def unlatch(self, scope: Scope, *, by: str) -> list[Latch]:
+        """Reset the latches of a scope; those that were. Raises KeyError when none holds."""
+        ...
+
+    async def pull(
+        self, branch: str, scope: Scope, *, reason: str, by: str, regions: Sequence[str] = ()
+    ) -> Incident:
+        """Open an incident by hand; further regions of the service follow one after another.
+
+        Raises ValueError for an unknown branch, ScopeBusyError.
+        """
         ...
 
     async def decide(self, incident_id: str, decision: str, *, by: str) -> Incident:
-        """A person's word on an incident: `restore`, `abort`. Raises ValueError, KeyError."""
+        """A person's word on an incident: `incidents.messages.Decision`, or `acknowledge`.
+
+        Raises ValueError with the way out when it does not fit the incident, KeyError.
+        """
+        ...
+
+    async def close(
+        self, incident_id: str, *, cause: str, summary: str, owner: str, link: str, by: str
+    ) -> Incident:
+        """File the root cause of an incident that has ended.
+
+        Raises KeyError, and ValueError while a field is empty or the evidence is not whole.
+        """
+        ...
+
+    async def report(self, incident_id: str) -> bytes | None:
+        """The post-mortem as an HTML page; None when it is not here."""
         ...
 
     async def incidents(self, *, open_only: bool, limit: int) -> list[Incident]:
-        """Newest first."""
+        """Newest first, without the recorded windows and the trace."""
         ...
 
     async def incident(self, incident_id: str) -> IncidentDetail | None:
@@ -417,6 +495,13 @@ class Operations(Protocol):
 
     async def set_intent(self, scope: Scope, name: str, value: ControlValue) -> Control:
         """Write the rollout's own intent. Raises ValueError for a bad name or value."""
+        ...
+
+    async def release(self, scope: Scope, name: str, *, because: str, by: str) -> Control:
+        """Take away the trip that a closed incident left on a control.
+
+        Raises ValueError when there is none, ScopeBusyError while an incident is open.
+        """
         ...
 
     def explain(

@@ -27,6 +27,7 @@ class Telemetry:
         self._incidents()
         self._levers()
         self._daemon()
+        self._notifications()
 
     def _sources(self) -> None:
         self.events_received = self._counter(
@@ -104,6 +105,12 @@ class Telemetry:
             "state",
         )
         self.guard_blocks = self._counter("guard_blocks", "Times a guardrail said no.", "guard")
+        self.guard_state = self._gauge(
+            "guard_state",
+            "How much stands in the way of acting at the moment: pauses, branches that only "
+            "observe, windows, waves of trips, latches.",
+            "guard",
+        )
         self.step_duration = self._histogram(
             "step_duration_seconds", "Time spent in a state.", _SLOW, "step"
         )
@@ -122,6 +129,17 @@ class Telemetry:
         self.evidence_captured = self._counter("evidence_captured", "Captures stored.")
         self.audit_checks = self._counter(
             "audit_checks", "Audit checks after incidents.", "check", "result"
+        )
+        self.freeze_probes = self._counter(
+            "freeze_probes",
+            "Times a probe was asked whether writers stand still.",
+            "probe",
+            "result",
+        )
+        self.measures_left_in_force = self._gauge(
+            "measures_left_in_force",
+            "Temporary measures that a person left in force and nobody has acknowledged.",
+            "scope",
         )
         self.pages = self._counter(
             "pages", "Times a person was asked for, by the state of the incident.", "state"
@@ -164,6 +182,22 @@ class Telemetry:
         )
         self.http_requests = self._counter(
             "http_requests", "Requests by route and status code.", "route", "code"
+        )
+
+    def _notifications(self) -> None:
+        self.notifications = self._counter(
+            "notifications",
+            "Deliveries to a notifier, by what became of them.",
+            "notifier",
+            "result",
+        )
+        self.notifications_waiting = self._gauge(
+            "notifications_waiting", "What a notifier has not been told yet.", "notifier"
+        )
+        self.notifications_success = self._gauge(
+            "notifications_last_success_timestamp_seconds",
+            "When a notifier last took a delivery.",
+            "notifier",
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -1,114 +1,18 @@
 """What becomes of each firing trigger, on a real store and with a runner that only listens."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from prometheus_client import CollectorRegistry
 
-from rollbackd.app.dispatch import Dispatcher
-from rollbackd.clock import ManualClock
-from rollbackd.connections.sqlite import Database
 from rollbackd.errors import TemporaryError
 from rollbackd.model.decisions import Reason
 from rollbackd.model.explanations import Fate
-from rollbackd.model.incidents import Incident, State
-from rollbackd.model.labels import Scope, labels_of
-from rollbackd.model.policy import BranchPolicy
-from rollbackd.model.triggers import RuleState, Trigger
+from rollbackd.model.incidents import State
+from rollbackd.model.labels import Scope
 from rollbackd.ports import Pause, ScopeBusyError
-from rollbackd.settings import ScopeLabels
-from rollbackd.stores.sqlite import SQLiteStore
-from rollbackd.telemetry import Telemetry
-from tests.incidents.samples import KNOWN_GOOD, MINUTE, NOW, SCOPE, TREE, trigger_of
-from tests.incidents.walking import Walk
-
-
-class ListeningRunner:
-    """Drives nothing; remembers what it was told, and answers as it is set to."""
-
-    def __init__(self) -> None:
-        self.open: list[Incident] = []
-        self.joined: list[tuple[str, str]] = []
-        self.answers = True
-
-    def current(self) -> list[Incident]:
-        return self.open
-
-    def start(self, incident: Incident) -> None:
-        self.open.append(incident)
-
-    def join(self, incident_id: str, trigger: Trigger, policy: BranchPolicy) -> bool:
-        self.joined.append((incident_id, policy.branch))
-        assert trigger.label("branch") == policy.branch
-        return self.answers
-
-
-class Desk:
-    """A dispatcher with what it stands on."""
-
-    def __init__(self, store: SQLiteStore) -> None:
-        self.store = store
-        self.runner = ListeningRunner()
-        self.clock = ManualClock(NOW)
-        self.telemetry = Telemetry(CollectorRegistry())
-        self.dispatcher = self.fresh()
-
-    def fresh(self) -> Dispatcher:
-        """A dispatcher as a new process has it."""
-        runner: Any = self.runner
-        self.dispatcher = Dispatcher(
-            store=self.store,
-            runner=runner,
-            clock=self.clock,
-            telemetry=self.telemetry,
-            tree=TREE,
-            scope_labels=ScopeLabels(),
-        )
-        return self.dispatcher
-
-    async def fire(self, *triggers: Trigger, new: bool = True) -> None:
-        """An evaluation in which these fire."""
-        await self.dispatcher.dispatch(triggers if new else (), triggers)
-
-    async def calm(self, *triggers: Trigger) -> None:
-        """An evaluation in which these stopped."""
-        ended = [replace(trigger, state=RuleState.INACTIVE) for trigger in triggers]
-        await self.dispatcher.dispatch(ended, ())
-
-    async def incidents(self) -> list[Incident]:
-        return await self.store.incidents()
-
-    async def reasons(self) -> list[str]:
-        return sorted(incident.reason for incident in await self.incidents())
-
-    async def close_open(self) -> Incident:
-        """The open incident runs through, some time later."""
-        walk = Walk(self.runner.open.pop())
-        while walk.incident.is_open:
-            walk.turn()
-            incident = replace(walk.incident, closed_at_ms=walk.incident.closed_at_ms and NOW)
-            await self.store.advance(incident, [])
-        return walk.incident
-
-    def count(self, metric: str, **labels: str) -> float:
-        return self.telemetry.registry.get_sample_value(f"rollbackd_{metric}_total", labels) or 0.0
-
-
-@pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    """Where a known good set is recorded and nothing has fired."""
-    store = await SQLiteStore.open(await Database.open(tmp_path / "rollbackd.db"))
-    await store.put_known_good(KNOWN_GOOD)
-    yield Desk(store)
-    await store.close()
-
-
-def elsewhere(trigger: Trigger, **labels: str) -> Trigger:
-    """The same trigger with other labels."""
-    return replace(trigger, labels=labels_of({**dict(trigger.labels), **labels}))
+from tests.app.desk import Desk, elsewhere
+from tests.incidents.samples import MINUTE, NOW, SCOPE, trigger_of
 
 
 async def test_a_trigger_opens_one_incident(desk: Desk) -> None:

@@ -4,13 +4,15 @@ import orjson
 import pytest
 
 from rollbackd import __version__
+from rollbackd.cli.phrases import MEASURE_STYLES
+from rollbackd.model.incidents import MeasureStatus
 from tests.cli.conftest import Run
 from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.samples import OPENED_MS, as_answer, detail, incident
 
 COMMANDS = (
-    "check", "controls", "decide", "demo", "explain", "incidents", "pause",
-    "pull", "replay", "resume", "run", "status", "test", "version",
+    "audit", "check", "close", "controls", "decide", "demo", "explain", "incidents", "pause",
+    "pull", "release", "replay", "resume", "run", "status", "test", "unlatch", "version",
 )  # fmt: skip
 
 
@@ -197,6 +199,23 @@ def test_decide_sends_the_persons_word(run: Run, fake: FakeDaemon) -> None:
     assert fake.last().json() == {"decision": "restore", "reason": "looks fine"}
     assert run("decide", "../pause", "abort", "-r", "x", "--url", fake.url).exit_code == 1
     assert fake.last().path != "/api/v1/pause"
+
+
+def test_every_status_of_a_measure_can_be_shown() -> None:
+    """One without a style would end `rollbackd incidents ID` with a traceback."""
+    assert set(MEASURE_STYLES) == set(MeasureStatus)
+
+
+def test_release_says_what_applications_see_now(run: Run, fake: FakeDaemon) -> None:
+    """And sends the reason."""
+    shown = {"value": {"index": "docs_vB"}, "intent": {"index": "docs_vB"}, "version": 4}
+    fake.answer(
+        "POST /api/v1/controls/rag/eu/alias:docs_live/release",
+        {"scope": "rag/eu", "name": "alias:docs_live", "control": shown},
+    )
+    said = run("release", "rag/eu", "alias:docs_live", "-r", "docs_vB is fixed", "--url", fake.url)
+    assert said.stdout == "released alias:docs_live of rag/eu; applications now see index=docs_vB\n"
+    assert fake.last().json() == {"reason": "docs_vB is fixed"}
 
 
 def test_incidents_are_listed(run: Run, fake: FakeDaemon) -> None:

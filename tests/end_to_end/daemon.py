@@ -17,11 +17,18 @@ from tests.services.processes import ServerProcess, answers_http
 #: The shipped rules.
 RULES = Path(__file__).parents[2] / "rules"
 
-#: The shipped branches with the shipped levers; only the clock's figures are short.
+#: The shipped branches with the shipped levers; the clock's figures are short, and the limits of
+#: the guardrails wide.
 TREE = """
 defaults: {hold: 1s, first_green: 60s, watch_interval: 200ms, cooldown: 0s,
-           budget: {acts: 1000, per: 1h}}
+           budget: {acts: 1000, per: 1h}, rule_budget: {acts: 1000, per: 1h},
+           lever_budget: {acts: 1000, per: 1h}}
 global_budget: {acts: 1000, per: 1h}
+max_open_incidents: 1000
+max_blast_radius: 1
+correlated: {scopes: 1000, within: 1m}
+ineffective_chain: {times: 1000, within: 1h}
+flap_latch: {times: 1000, within: 1h}
 exit_targets:
   - {name: errors, value: 'max by (service, region) (error_ratio)', below: 0.005}
 branches:

@@ -9,6 +9,7 @@ from rollbackd.model.controls import Control, ControlValue, kind_of
 from rollbackd.model.decisions import Reason
 from rollbackd.model.events import Alert, Batch
 from rollbackd.model.explanations import ExplainedNode, RuleExplanation
+from rollbackd.model.history import Latch
 from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import BranchPolicy
@@ -29,6 +30,18 @@ def incident(incident_id: str = "inc-1", *, scope: Scope | None = None, by: str 
         opened_at_ms=1_700_000_000_000,
         entered_at_ms=1_700_000_000_000,
         pulled_by=by,
+    )
+
+
+def latch(scope: Scope) -> Latch:
+    return Latch(
+        scope=scope,
+        branch="quality_regression",
+        reason=Reason.FLAP_LATCH,
+        since_ms=1_700_000_000_000,
+        because="pulled 3 times",
+        released_at_ms=1_700_000_001_000,
+        released_by="eve",
     )
 
 
@@ -72,13 +85,27 @@ class FakeOperations:
     async def set_pause(self, pause: Pause | None) -> None:
         await self._asked("set_pause", pause)
 
-    async def pull(self, branch: str, scope: Scope, *, reason: str, by: str) -> Incident:
-        await self._asked("pull", branch, scope, reason, by)
+    async def unlatch(self, scope: Scope, *, by: str) -> list[Latch]:
+        await self._asked("unlatch", scope, by)
+        return [latch(scope)]
+
+    async def pull(
+        self, branch: str, scope: Scope, *, reason: str, by: str, regions: Sequence[str] = ()
+    ) -> Incident:
+        await self._asked("pull", branch, scope, reason, by, *regions)
         return incident("inc-2", scope=scope, by=by)
 
     async def decide(self, incident_id: str, decision: str, *, by: str) -> Incident:
         await self._asked("decide", incident_id, decision, by)
         return self.known[incident_id]
+
+    async def close(self, incident_id: str, **filed: str) -> Incident:
+        await self._asked("close", incident_id, filed)
+        return self.known[incident_id]
+
+    async def report(self, incident_id: str) -> bytes | None:
+        await self._asked("report", incident_id)
+        return b"<!doctype html>" if incident_id in self.known else None
 
     async def incidents(self, *, open_only: bool, limit: int) -> list[Incident]:
         await self._asked("incidents", open_only, limit)
@@ -108,6 +135,10 @@ class FakeOperations:
         await self._asked("set_intent", scope, name, value)
         kind_of(name)
         return Control(name=name, intent=value, version=3)
+
+    async def release(self, scope: Scope, name: str, *, because: str, by: str) -> Control:
+        await self._asked("release", scope, name, because, by)
+        return Control(name=name, intent={"index": "docs_vB"}, version=4)
 
     def explain(
         self, rule: str, *, scope: Scope | None, at: str, limit: int

@@ -8,6 +8,7 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from rollbackd.http import HttpServer
+from rollbackd.incidents.messages import Decision
 from rollbackd.model.controls import Control
 from rollbackd.model.labels import Scope
 from rollbackd.telemetry import Telemetry
@@ -125,7 +126,7 @@ async def test_a_branch_is_pulled_by_hand(
     assert operations.calls == [wanted]
 
 
-@pytest.mark.parametrize("decision", ["restore", "abort"])
+@pytest.mark.parametrize("decision", [*Decision, "acknowledge"])
 async def test_a_person_decides(
     client: ClientSession, operations: FakeOperations, decision: str
 ) -> None:
@@ -133,6 +134,21 @@ async def test_a_person_decides(
     async with client.post("/api/v1/incidents/inc-1/decision", json=command) as response:
         assert response.status == 200
     assert operations.calls == [("decide", "inc-1", decision, "local")]
+
+
+async def test_a_person_releases_a_control(
+    client: ClientSession, operations: FakeOperations
+) -> None:
+    """The answer shows what applications see from now on."""
+    path = "/api/v1/controls/rag/eu-1/alias:docs_live/release"
+    async with client.post(path, json={"reason": "docs_vB is fixed"}) as response:
+        assert response.status == 200
+        released = await response.json()
+    assert (released["scope"], released["name"]) == ("rag/eu-1", "alias:docs_live")
+    assert released["control"]["value"] == {"index": "docs_vB"}
+    assert not released["control"]["tripped"]
+    wanted = ("release", Scope("rag", "eu-1"), "alias:docs_live", "docs_vB is fixed", "local")
+    assert operations.calls == [wanted]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +161,9 @@ async def test_a_person_decides(
         ("/api/v1/incidents/inc-1/decision", {"decision": "abort", "reason": ""}),
         ("/api/v1/pause", {}),
         ("/api/v1/pause", {"reason": 1}),
+        ("/api/v1/unlatch", {"reason": "x"}),
+        ("/api/v1/unlatch", {"scope": "rag/eu"}),
+        ("/api/v1/unlatch", {"scope": "r ag", "reason": "x"}),
         ("/api/v1/resume", []),
     ],
 )
@@ -168,6 +187,17 @@ async def test_pause_and_resume(client: ClientSession, operations: FakeOperation
     (_, pause), (_, resumed) = operations.calls
     assert (pause.reason, pause.by, pause.since_ms) == ("migration", "local", NOW)
     assert resumed is None
+
+
+async def test_unlatch(client: ClientSession, operations: FakeOperations) -> None:
+    """What was released comes back."""
+    body = {"scope": "rag/eu", "reason": "the canary was rebuilt"}
+    async with client.post("/api/v1/unlatch", json=body) as response:
+        assert response.status == 200
+        answer = await response.json()
+    assert operations.calls == [("unlatch", Scope("rag", "eu"), "local")]
+    assert answer["scope"] == "rag/eu"
+    assert [latch["reason"] for latch in answer["released"]] == ["flap_latch"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])

@@ -49,6 +49,7 @@ PATHS = [
     ("POST", "/api/v1/incidents"),
     ("POST", "/api/v1/incidents/inc-1/decision"),
     ("POST", "/api/v1/pause"),
+    ("POST", "/api/v1/unlatch"),
     ("POST", "/api/v1/resume"),
     ("POST", "/-/reload"),
     ("PUT", "/api/v1/controls/rag/eu/flag"),

@@ -41,6 +41,9 @@ KNOWN_GOOD: Final = KnownGood(
     recorded_at_ms=NOW - 3_600_000,
     controls={"alias:docs_live": {"index": "docs_vA"}, "pointer:live": {"target": "blue"}},
 )
+#: What the suspect arm runs with instead, by the branch that is about it.
+BAD: Final = {"retriever_mismatch": {"INDEX_HASH": "b1"}}
+ELSE_BAD: Final = {"PROMPT_VER": "p2"}
 KINDS: Final[dict[str, LeverKind]] = {name: spec.kind for name, spec in LEVER_SPECS.items()}
 
 _RULES: Final = Path(__file__).parents[2] / "rules"
@@ -101,13 +104,24 @@ def opened(
     return incident
 
 
-def evidence_of(seen: dict[str, dict[str, str]] | None = None) -> Evidence:
+def bad_pins(branch: str) -> dict[str, str]:
+    """The pins of a canary that gives the branch its symptoms."""
+    return {**PINS, **BAD.get(branch, ELSE_BAD)}
+
+
+def evidence_of(
+    seen: dict[str, dict[str, str]] | None = None,
+    *,
+    branch: str = "quality_regression",
+    **changes: Any,
+) -> Evidence:
     """Evidence with a digest that holds."""
     bare = Evidence(
         captured_at_ms=NOW,
-        pins_seen=seen if seen is not None else {"canary": {**PINS, "PROMPT_VER": "p2"}},
+        pins_seen=seen if seen is not None else {"canary": bad_pins(branch)},
         known_good_pins=PINS,
     )
+    bare = replace(bare, **changes)
     return replace(bare, digest=digest_of(bare))
 
 

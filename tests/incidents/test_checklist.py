@@ -33,8 +33,8 @@ def order_of(branch: str, *changed: str) -> list[str]:
     [
         ("quality_regression", ["PROMPT_VER"], [FLAG, REPIN, ALIAS]),
         ("quality_regression", ["MODEL_VER"], [FLAG, REPIN, ALIAS]),
-        ("quality_regression", ["INDEX_HASH"], [ALIAS, FLAG, REPIN]),
-        ("quality_regression", ["INDEX_HASH", "PROMPT_VER"], [FLAG, REPIN, ALIAS]),
+        ("quality_regression", ["INDEX_HASH"], [ALIAS, REPIN, FLAG]),
+        ("quality_regression", ["INDEX_HASH", "PROMPT_VER"], [REPIN, FLAG, ALIAS]),
         ("quality_regression", [], [FLAG, ALIAS, REPIN]),
         ("retriever_mismatch", ["INDEX_HASH"], [ALIAS, "pointer_flip", REPIN]),
         ("retriever_mismatch", ["INDEX_HASH", "EMBED_DIM"], [ALIAS, "pointer_flip", REPIN]),
@@ -55,7 +55,7 @@ def test_a_lever_is_tried_once() -> None:
     """None is left when all were."""
     policy = policy_of("quality_regression")
     assert choose_lever(policy, frozenset(), [0, 1, 2]) is None
-    assert choose_lever(policy, frozenset({"INDEX_HASH"}), [1]) == (0, policy.levers[0])
+    assert choose_lever(policy, frozenset({"INDEX_HASH"}), [1]) == (2, policy.levers[2])
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,18 @@ def test_without_evidence_or_known_good_nothing_is_known_to_have_changed() -> No
 def test_the_calls_of_a_state_are_those_of_its_branch() -> None:
     """Freeze and rotate are one call each, throttle a list."""
     policy = policy_of("quality_regression")
-    assert calls_in(policy, State.FREEZING) == [policy.freeze]
-    assert calls_in(policy, State.ROTATING) == [policy.rotate]
-    assert calls_in(policy, State.THROTTLING) == policy.throttle
-    assert calls_in(policy, State.WATCHING) == []
-    assert calls_in(policy_of("cost_or_latency"), State.FREEZING) == []
+    incident = opened()
+    assert calls_in(incident, State.FREEZING) == [policy.freeze]
+    assert calls_in(incident, State.ROTATING) == [policy.rotate]
+    assert calls_in(incident, State.THROTTLING) == policy.throttle
+    assert calls_in(incident, State.WATCHING) == calls_in(incident, State.RESTORING) == []
+    assert calls_in(opened("cost_or_latency"), State.FREEZING) == []
+
+
+def test_giving_back_begins_with_a_rotation_that_is_owed() -> None:
+    """A flip that no rotation followed is not forgotten (F1)."""
+    owing = replace(opened(), rotation_owed=True)
+    assert calls_in(owing, State.RESTORING) == [owing.policy.rotate]
 
 
 @pytest.mark.parametrize(

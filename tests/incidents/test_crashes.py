@@ -9,7 +9,7 @@ import pytest
 from rollbackd.model.incidents import MeasureStatus, State
 from rollbackd.model.triggers import Verdict
 from tests.incidents.samples import BRANCHES
-from tests.incidents.world import World, never, quick
+from tests.incidents.world import World, never, probed, quick
 
 
 class End(NamedTuple):
@@ -43,7 +43,7 @@ async def end_of(world: World) -> End:
     """Let it run out and look."""
     incident = await world.until_idle()
     report = world.folder / "incidents" / "INC-1" / "report.md"
-    assert f"Ended **{incident.state}**" in report.read_text()
+    assert f", {incident.state} because of" in report.read_text()
     return End(
         state=incident.state,
         branch=incident.branch,
@@ -60,7 +60,7 @@ async def started(folder: Path, branch: str) -> World:
     folder.mkdir()
     world = await World.open(folder)
     world.targets.verdicts = [Verdict.GREEN, Verdict.RED, Verdict.GREEN]
-    await world.open_incident(branch, quick(branch))
+    await world.open_incident(branch, probed(quick(branch)))
     return world
 
 

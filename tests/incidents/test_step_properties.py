@@ -13,29 +13,52 @@ from rollbackd.incidents.states import IllegalTransitionError
 from rollbackd.incidents.step import next_command, step
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import TERMINAL, AuditCheck, Incident, State
+from rollbackd.model.policy import Approval, BranchPolicy, FreezeProbe
 from rollbackd.model.triggers import Verdict
-from tests.incidents.samples import BRANCHES, opened, policy_of, reading, trigger_of
-from tests.incidents.walking import Walk, failed, reads
+from tests.incidents.samples import (
+    BRANCHES,
+    evidence_of,
+    opened,
+    policy_of,
+    reading,
+    trigger_of,
+)
+from tests.incidents.walking import Walk, checked, drift, failed, reads
 
 _TURNS: Final = 150
 
 
+_WORDS: Final = ("approve", "decline", "restore", "restore", "rotated", "abort")
+
+
 def _outside(draw: st.DrawFn, walk: Walk) -> m.Event:
-    match draw(st.sampled_from(("join", "join", "restore", "abort", "resume", "resume"))):
+    kinds = ("join", "join", "word", "word", "resume", "resume", "compensate", "end")
+    match draw(st.sampled_from(kinds)):
         case "join":
-            branch, mode = (
-                draw(st.sampled_from(BRANCHES)),
-                draw(st.sampled_from(("act", "observe"))),
-            )
-            # a branch that only freezes is the hard case for F1
-            bare: dict[str, Any] = {"levers": [], "rotate": None} if draw(st.booleans()) else {}
-            return m.TriggerJoined(
-                trigger=trigger_of(branch), policy=policy_of(branch, mode=mode, **bare)
-            )
+            policy = _policy(draw, mode=draw(st.sampled_from(("act", "observe"))))
+            return m.TriggerJoined(trigger=trigger_of(policy.branch), policy=policy)
         case "resume":
             return m.Resumed(epoch=walk.incident.epoch + 1)
-        case word:
-            return m.Decided(decision=word, by="eve")
+        case "compensate":
+            return m.CompensationAsked(because="a later step failed")
+        case "end":
+            return m.Decided(decision="abort_leaving_measures", by="eve")
+        case _:
+            return m.Decided(decision=draw(st.sampled_from(_WORDS)), by="eve")
+
+
+def _policy(draw: st.DrawFn, **changes: Any) -> BranchPolicy:
+    policy = policy_of(draw(st.sampled_from(BRANCHES)), **changes)
+    if policy.freeze is not None and draw(st.booleans()):
+        probes = [FreezeProbe(kind="write"), FreezeProbe(kind="consumers")]
+        policy = replace(policy, freeze=replace(policy.freeze, confirm=probes))
+    if policy.freeze is not None and draw(st.integers(0, 3)) == 0:
+        # a branch that only freezes is the hard case for F1
+        policy = replace(policy, levers=[], rotate=None)
+    if draw(st.integers(0, 3)) == 0:
+        otherwise = draw(st.sampled_from(("act", "stand_down")))
+        policy = replace(policy, approval=Approval(within_ms=60_000, otherwise=otherwise))
+    return policy
 
 
 def _inside(draw: st.DrawFn, walk: Walk, command: m.Command) -> m.Event:
@@ -43,6 +66,9 @@ def _inside(draw: st.DrawFn, walk: Walk, command: m.Command) -> m.Event:
     if draw(st.integers(0, 3)):
         return good
     match command:
+        case m.CaptureEvidence():
+            evidence = evidence_of(branch=draw(st.sampled_from(BRANCHES)))
+            return m.Captured(evidence=replace(evidence, readings=[reading(Verdict.RED)]))
         case m.Prepare(call=call, index=index):
             return draw(
                 st.sampled_from(
@@ -57,9 +83,16 @@ def _inside(draw: st.DrawFn, walk: Walk, command: m.Command) -> m.Event:
                 return replace(good, restored=False)
             reasons = (Reason.TARGET_MOVED, Reason.LEVER_FAILED, Reason.FENCED_OFF)
             return failed(draw(st.sampled_from(reasons)))
-        case m.Watch():
+        case m.ConfirmFreeze(probes=probes):
+            walk.now_ms += draw(st.sampled_from((0, 500, 60_000, -3_600_000)))
+            return checked(*(draw(st.booleans()) for _ in probes))
+        case m.Watch(flips=flips):
             walk.now_ms += draw(st.sampled_from((0, 5_000, 120_000, 900_000, -3_600_000)))
-            return m.Read(readings=[reading(draw(st.sampled_from(Verdict)))])
+            seen = reading(draw(st.sampled_from(Verdict)))
+            if seen.verdict is Verdict.RED:
+                seen = replace(seen, value=draw(st.sampled_from((0.2, 0.9))))
+            drifted = [drift(flip) for flip in flips if draw(st.booleans())]
+            return m.Read(readings=[seen], drifted=drifted)
         case m.RunAudit():
             return m.Audited(checks=[AuditCheck(name="x", passed=False)])
         case _:
@@ -75,7 +108,8 @@ def _inside(draw: st.DrawFn, walk: Walk, command: m.Command) -> m.Event:
 def test_every_legal_sequence_keeps_the_promises(data: st.DataObject) -> None:
     """The walk itself asserts F1, F2, F4, F5, the ledger's order, op ids and versions."""
     draw = data.draw
-    walk = Walk(opened(draw(st.sampled_from(BRANCHES))))
+    policy = _policy(draw)
+    walk = Walk(opened(policy.branch, policy=policy))
     for _ in range(_TURNS):
         command = next_command(walk.incident)
         if command is None:
@@ -100,7 +134,19 @@ def _moments() -> Iterator[tuple[str, Incident]]:
     red = Walk(opened(), reads([], then=Verdict.RED))
     yield "escalating", red.to(State.ESCALATING)
     yield "needs_human", red.to(State.NEEDS_HUMAN)
-    yield "awaiting_approval", replace(opened(), state=State.AWAITING_APPROVAL)
+    asking = policy_of("quality_regression", approval=Approval())
+    yield "awaiting_approval", Walk(opened(policy=asking)).to(State.AWAITING_APPROVAL)
+    probed = policy_of("quality_regression")
+    assert probed.freeze is not None
+    freeze = replace(probed.freeze, confirm=[FreezeProbe(kind="write")])
+    confirming = Walk(opened(policy=replace(probed, freeze=freeze)))
+    confirming.until_pending("write_block")
+    confirming.turn()
+    yield "confirming", confirming.incident
+    reverting = Walk(opened())
+    reverting.to(State.WATCHING)
+    reverting.say(m.CompensationAsked(because="a later step failed"))
+    yield "reverting", reverting.to(State.REVERTING)
     yield "observed", replace(opened(), state=State.OBSERVED)
     yield "aborted", replace(opened(), state=State.ABORTED)
 
@@ -123,17 +169,21 @@ def _events() -> dict[str, m.Event]:
     collected["Joined"] = m.TriggerJoined(
         trigger=trigger_of("duplicate_effects"), policy=policy_of("duplicate_effects")
     )
-    collected["Restore"] = m.Decided(decision="restore", by="eve")
-    collected["Abort"] = m.Decided(decision="abort", by="eve")
+    for word in m.Decision:
+        collected[word] = m.Decided(decision=word, by="eve")
+    collected["CompensationAsked"] = m.CompensationAsked(because="")
+    collected["FreezeChecked"] = m.FreezeChecked(confirmations=[])
     collected["Resumed"] = m.Resumed(epoch=1_000)
     return collected
 
 
 _EVENTS: Final = _events()
+_FROM_OUTSIDE: Final = m.TriggerJoined | m.Decided | m.CompensationAsked | m.Resumed
 _BELONGS: Final[dict[type, tuple[type, ...]]] = {
     m.Continue: (m.Continued,),
     m.CaptureEvidence: (m.Captured,),
     m.Prepare: (m.Prepared, m.NothingToMove, m.Refused),
+    m.ConfirmFreeze: (m.FreezeChecked,),
     m.Watch: (m.Read,),
     m.AwaitPerson: (m.Continued,),
     m.RunAudit: (m.Audited,),
@@ -151,7 +201,7 @@ def test_an_event_that_answers_nothing_is_refused(moment: str) -> None:
             belongs = isinstance(event, done | m.Failed)
         else:
             belongs = isinstance(event, _BELONGS.get(type(command), ()))
-        belongs |= isinstance(event, m.TriggerJoined | m.Decided | m.Resumed)
+        belongs |= isinstance(event, _FROM_OUTSIDE)
         if belongs and command is not None:
             after, _ = step(incident, event, 1)
             assert after.version == incident.version + 1

@@ -3,11 +3,20 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from rollbackd.incidents import messages as m
 from rollbackd.incidents.ledger import taken
 from rollbackd.incidents.step import next_command, step
 from rollbackd.model.decisions import Reason
-from rollbackd.model.incidents import AuditCheck, Incident, JournalRecord, MeasureStatus, State
+from rollbackd.model.incidents import (
+    AuditCheck,
+    Confirmation,
+    Incident,
+    JournalRecord,
+    MeasureStatus,
+    State,
+)
 from rollbackd.model.levers import Applied, Change, LeverKind, Observation, Receipt, Target
 from rollbackd.model.triggers import Verdict
 from tests.incidents.samples import KINDS, NOW, SCOPE, evidence_of, opened, reading
@@ -42,6 +51,7 @@ class Walk:
         self._op_ids: set[str] = set()
         self._frozen = False
         self._rotation_owed = False
+        self._restore_said = False
 
     def to(self, *states: State, limit: int = 500) -> Incident:
         """Answer commands until a state is reached."""
@@ -89,7 +99,7 @@ class Walk:
         """The answer when all is well."""
         match command:
             case m.CaptureEvidence():
-                return m.Captured(evidence=evidence_of())
+                return m.Captured(evidence=evidence_of(branch=self.incident.branch))
             case m.Prepare():
                 return prepared(command)
             case m.Perform(intent=intent) if intent.reverts is not None:
@@ -97,6 +107,8 @@ class Walk:
             case m.Perform(intent=intent):
                 applied = Applied(change=intent.change, op_id=intent.op.op_id, version=2)
                 return m.Sealed(receipt=receipt_of(command), applied=applied)
+            case m.ConfirmFreeze(probes=probes):
+                return checked(*(True for _ in probes))
             case m.Watch():
                 return m.Read(readings=[reading(Verdict.GREEN)])
             case m.RunAudit():
@@ -121,13 +133,30 @@ class Walk:
             assert after.evidence is not None, "closed without evidence (F5)"
             assert not taken(after), "closed with a measure in force (F4)"
             assert after.closed_at_ms is not None
+            assert not self._rotation_owed, "closed after a flip without a rotation (F1)"
+        if after.state is State.ABORTED:
+            statuses = {each.status for each in after.ledger}
+            kept = {MeasureStatus.TAKEN, MeasureStatus.REGISTERED}
+            assert not statuses & kept, "a measure was forgotten by an abort"
+        self._check_unfreezing(before, event, after)
         if after.branch != before.branch:
             self._frozen = False
+
+    def _check_unfreezing(self, before: Incident, event: m.Event, after: Incident) -> None:
+        """Only green for the hold, or a person, gives anything back."""
+        if isinstance(event, m.Decided) and event.decision == m.Decision.RESTORE:
+            self._restore_said = True
+        if after.state is State.RESTORING and before.state is not State.RESTORING:
+            held = after.hold.green_ms >= after.policy.hold_ms
+            green = before.state is State.WATCHING and held
+            assert green or self._restore_said, "unfrozen without green data or a person"
 
     def _check_pending(self, after: Incident) -> None:
         pending = after.pending
         assert pending is not None
-        if pending.reverts is not None:
+        if after.state is State.REVERTING:
+            assert pending.reverts == after.flips[-1], "not the youngest flip"
+        elif pending.reverts is not None:
             assert pending.change == taken(after)[-1].change, "not the youngest measure"
         elif pending.kind is LeverKind.TEMPORARY:
             statuses = {each.op_id: each.status for each in after.ledger}
@@ -137,13 +166,26 @@ class Walk:
 
     def _follow(self, before: Incident, event: m.Event) -> None:
         confirmed = isinstance(event, m.Sealed | m.NothingToMove)
-        if before.state is State.FREEZING and confirmed:
-            self._frozen = True
+        if before.state is State.FREEZING:
+            self._follow_freeze(before, event)
         if before.state is State.ROTATING and confirmed:
             self._rotation_owed = False
+        if before.state is State.RESTORING and confirmed:
+            self._rotation_owed = False
+        if isinstance(event, m.Decided) and event.decision == m.Decision.ROTATED:
+            self._rotation_owed = self._rotation_owed and before.state is not State.NEEDS_HUMAN
         flipped = isinstance(event, m.NothingToMove) and event.index is not None
         if flipped or (before.state is State.FLIPPING and isinstance(event, m.Sealed)):
             self._rotation_owed = True
+
+    def _follow_freeze(self, before: Incident, event: m.Event) -> None:
+        freeze = before.policy.freeze
+        assert freeze is not None
+        if isinstance(event, m.Sealed | m.NothingToMove):
+            self._frozen = not freeze.confirm
+        if isinstance(event, m.FreezeChecked):
+            assert len(event.confirmations) == len(freeze.confirm)
+            self._frozen = all(each.confirmed for each in event.confirmations)
 
 
 def prepared(command: m.Prepare, **after: Any) -> m.Prepared:
@@ -155,6 +197,18 @@ def prepared(command: m.Prepare, **after: Any) -> m.Prepared:
         after=after or {"is": 2},
     )
     return m.Prepared(change=change, kind=KINDS[call.lever], call=call, index=command.index)
+
+
+def checked(*confirmed: bool) -> m.FreezeChecked:
+    """What the probes said, in turn."""
+    return m.FreezeChecked(
+        confirmations=[Confirmation(probe=f"p{i}", confirmed=c) for i, c in enumerate(confirmed)]
+    )
+
+
+def drift(flip: Change) -> Change:
+    """Somebody moved the pointer elsewhere."""
+    return replace(flip, before=Observation(value={"theirs": 3}, version=9))
 
 
 def receipt_of(command: m.Perform, *, reconciled: bool = False) -> Receipt:

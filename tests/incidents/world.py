@@ -20,13 +20,13 @@ from rollbackd.incidents.runner import Runner, Surroundings
 from rollbackd.levers import build_levers
 from rollbackd.model.controls import Control
 from rollbackd.model.events import PinsSeen
-from rollbackd.model.incidents import Incident, JournalRecord, State
-from rollbackd.model.policy import BranchPolicy
+from rollbackd.model.incidents import Confirmation, Incident, JournalRecord, SeriesWindow, State
+from rollbackd.model.policy import BranchPolicy, FreezeProbe
 from rollbackd.model.triggers import TargetReading, Verdict
 from rollbackd.stores.sqlite import SQLiteStore
 from rollbackd.telemetry import Telemetry
 from tests.incidents.manual_time import until
-from tests.incidents.samples import KNOWN_GOOD, PINS, SCOPE, policy_of, reading, trigger_of
+from tests.incidents.samples import KNOWN_GOOD, SCOPE, bad_pins, policy_of, reading, trigger_of
 
 #: What the rollout had set before it went wrong.
 INTENTS: dict[str, dict[str, object]] = {
@@ -51,6 +51,27 @@ class ScriptedTargets:
         return [reading(verdict)]
 
 
+class ScriptedProbes:
+    """Says of the freeze what a test wants, round by round, then the last for ever."""
+
+    def __init__(self) -> None:
+        self.rounds: list[bool] = [True]
+        self.asked: list[FreezeProbe] = []
+
+    async def confirm(self, incident: Incident, probe: FreezeProbe) -> Confirmation:  # noqa: ARG002
+        self.asked.append(probe)
+        confirmed = self.rounds.pop(0) if len(self.rounds) > 1 else self.rounds[0]
+        return Confirmation(probe=probe.kind, confirmed=confirmed)
+
+
+class ScriptedWindows:
+    """The trigger read one series."""
+
+    def read(self, incident: Incident, now_ms: int) -> tuple[list[SeriesWindow], int]:  # noqa: ARG002
+        window = SeriesWindow(metric="x", labels={}, samples=[(now_ms, 0.5)], count=1)
+        return [window], 0
+
+
 class Pages:
     """Remembers who was asked for."""
 
@@ -59,6 +80,9 @@ class Pages:
 
     async def page(self, incident: Incident, reason: str) -> None:  # noqa: ARG002
         self.reasons.append(str(reason))
+
+    def decided(self, incident: Incident, record: JournalRecord) -> None:
+        """The journal is read where it is."""
 
 
 class Between:
@@ -92,8 +116,10 @@ class World:
         self.folder = folder
         self.clock = ManualClock()
         self.targets = ScriptedTargets()
+        self.probes = ScriptedProbes()
         self.pages = Pages()
         self.telemetry = Telemetry(CollectorRegistry())
+        self.branch = "quality_regression"
         self.runner = self.new_runner()
 
     @classmethod
@@ -116,9 +142,8 @@ class World:
 
     def new_runner(self) -> Runner:
         """A runner as a fresh process would have it."""
-        pins = PinsTable(self.telemetry)
-        bad = {**PINS, "PROMPT_VER": "p2"}
-        pins.note(PinsSeen(scope=SCOPE, arm="canary", pins=bad, time_ms=1))
+        pins = self._pins = PinsTable(self.telemetry)
+        self._note_pins(time_ms=1)
         store: Any = self.store
         controls: Any = self.controls
         levers = build_levers(controls, self.clock)
@@ -130,12 +155,14 @@ class World:
                     store=store,
                     controls=controls,
                     targets=self.targets,
+                    windows=ScriptedWindows(),
                     pins=pins,
                     clock=self.clock,
                 ),
+                probes=self.probes,
                 targets=self.targets,
-                auditor=IncidentAuditor(levers),
-                reporter=FileReporter(self.folder / "incidents"),
+                auditor=IncidentAuditor(levers, store, controls),
+                reporter=FileReporter(self.folder / "incidents", controls=controls, pins=pins),
                 notifier=self.pages,
                 clock=self.clock,
                 telemetry=self.telemetry,
@@ -145,6 +172,8 @@ class World:
 
     async def open_incident(self, branch: str, policy: BranchPolicy | None = None) -> Incident:
         """Store a new incident and drive it."""
+        self.branch = branch
+        self._note_pins(time_ms=2)
         incident, record = new_incident(
             incident_id="INC-1",
             scope=SCOPE,
@@ -156,6 +185,10 @@ class World:
         await self.store.open_incident(incident, record)
         self.runner.start(incident)
         return incident
+
+    def _note_pins(self, *, time_ms: int) -> None:
+        bad = bad_pins(self.branch)
+        self._pins.note(PinsSeen(scope=SCOPE, arm="canary", pins=bad, time_ms=time_ms))
 
     async def restart(self) -> None:
         """Another process takes over what the journal holds."""
@@ -203,6 +236,13 @@ class World:
 def quick(branch: str, **changes: Any) -> BranchPolicy:
     """A shipped branch with a hold of a few readings."""
     return replace(policy_of(branch, hold_ms=10_000), **changes)
+
+
+def probed(policy: BranchPolicy) -> BranchPolicy:
+    """The branch with a probe that has to confirm its freeze."""
+    if policy.freeze is None:
+        return policy
+    return replace(policy, freeze=replace(policy.freeze, confirm=[FreezeProbe(kind="write")]))
 
 
 async def never(*_: Any) -> None:

@@ -1,6 +1,7 @@
 """What every store does, on every backend."""
 
 import asyncio
+import itertools
 import math
 import random
 import time
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from rollbackd.errors import PermanentError, TemporaryError
+from rollbackd.incidents.states import TRANSITIONS, IllegalTransitionError
 from rollbackd.model.events import KnownGood
 from rollbackd.model.incidents import State
 from rollbackd.model.labels import Scope
@@ -195,10 +197,19 @@ async def test_of_many_steps_from_one_version_one_is_taken(store: Store) -> None
     assert len(await store.journal("i1")) == 2
 
 
-@pytest.mark.parametrize("ending", [State.CLOSED, State.OBSERVED, State.ABORTED])
-async def test_an_ended_incident_frees_its_scope(store: Store, ending: State) -> None:
+@pytest.mark.parametrize(
+    ("before", "ending"),
+    [
+        (State.AUDITING, State.CLOSED),
+        (State.AWAITING_APPROVAL, State.OBSERVED),
+        (State.DETECTED, State.ABORTED),
+    ],
+)
+async def test_an_ended_incident_frees_its_scope(
+    store: Store, before: State, ending: State
+) -> None:
     """The next one can open, the ended one stays to be read, and cannot come back beside it."""
-    first = new_incident()
+    first = msgspec.structs.replace(new_incident(), state=before)
     await store.open_incident(first, record_of(first))
     ended = stepped(first, ending)
     await store.advance(ended, [record_of(ended)])
@@ -207,9 +218,30 @@ async def test_an_ended_incident_frees_its_scope(store: Store, ending: State) ->
     await store.open_incident(second, record_of(second))
     assert await store.incidents(open_only=True) == [second]
     assert await store.incidents() == [second, ended]
-    back = stepped(ended)
-    with pytest.raises(ScopeBusyError, match="`i2` is open"):
-        await store.advance(back, [])
+    with pytest.raises(IllegalTransitionError, match=f"{ending} => capturing"):
+        await store.advance(stepped(ended), [])
+
+
+async def test_only_legal_transitions_are_stored(store: Store) -> None:
+    """Every pair of states: those of the table are taken, all others change nothing."""
+    refused = 0
+    for before, after in itertools.product(State, State):
+        scope = Scope(f"{before}.{after}")
+        first = msgspec.structs.replace(new_incident(scope.service, scope), state=before)
+        await store.open_incident(first, record_of(first))
+        step = stepped(first, after)
+        legal = after in TRANSITIONS[before] or before is after
+        if legal:
+            await store.advance(step, [record_of(step)])
+            # a lost reply is repeated
+            await store.advance(step, [record_of(step)])
+        else:
+            with pytest.raises(IllegalTransitionError, match=f"{before} => {after} is not allowed"):
+                await store.advance(step, [record_of(step)])
+            refused += 1
+        assert await store.incident(first.id) == (step if legal else first)
+        assert len(await store.journal(first.id)) == 1 + legal
+    assert refused > 100
 
 
 async def test_incidents_come_newest_first(store: Store) -> None:

@@ -1,34 +1,32 @@
 """The daemon: builds every part, starts them in order, stops them in reverse."""
 
 import asyncio
-import gc
 import logging
 import signal
 import time
 from collections.abc import Coroutine
 from typing import Any
 
-from prometheus_client import (
-    CollectorRegistry,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-)
-
 from rollbackd import __version__
 from rollbackd.app.backends import Backends, WrapControls, WrapStore, open_backends
 from rollbackd.app.configuration import Configuration, load
+from rollbackd.app.coverage import InputCoverage
 from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.evaluation import EvaluationLoop
+from rollbackd.app.guard_board import GuardBoard
 from rollbackd.app.housekeeping import Housekeeping
 from rollbackd.app.intake import Intake
 from rollbackd.app.lifecycle import Cleanups, cancel
+from rollbackd.app.notifying import build_notifiers
 from rollbackd.app.operations import DaemonOperations
-from rollbackd.app.paging import LogNotifier
+from rollbackd.app.pausing import PauseFile
+from rollbackd.app.process import clock_of, process_registry, spare_the_collector
+from rollbackd.app.recovery import Recovery
 from rollbackd.app.rule_states import RuleStates
 from rollbackd.app.systemd import ServiceManager
 from rollbackd.app.targets import LiveTargets
-from rollbackd.clock import Clock, ScaledClock, SystemClock
+from rollbackd.app.windows import LiveWindows
+from rollbackd.clock import Clock
 from rollbackd.documents.diagnostics import DocumentError
 from rollbackd.evidence.audit import IncidentAuditor
 from rollbackd.evidence.capture import EvidenceCapture
@@ -37,6 +35,7 @@ from rollbackd.evidence.report import FileReporter
 from rollbackd.http.server import HttpServer
 from rollbackd.incidents.runner import Runner, Surroundings
 from rollbackd.levers import build_levers
+from rollbackd.probes import Probes
 from rollbackd.settings import Settings, load_settings
 from rollbackd.sources.kafka import KafkaSource
 from rollbackd.telemetry import Telemetry
@@ -44,8 +43,6 @@ from rollbackd.triggers.engine import Engine
 from rollbackd.triggers.memory import RestorePolicy
 
 logger = logging.getLogger(__name__)
-
-_DAY_MS = 86_400_000
 
 
 class Daemon:
@@ -63,8 +60,8 @@ class Daemon:
         wrap_controls: WrapControls = lambda controls: controls,
     ) -> None:
         self.settings = settings
-        self.clock = clock or _clock(settings)
-        self.telemetry = Telemetry(_registry())
+        self.clock = clock or clock_of(settings.clock)
+        self.telemetry = Telemetry(process_registry())
         self._wrap_store = wrap_store
         self._wrap_controls = wrap_controls
         self._cleanups = Cleanups()
@@ -93,7 +90,7 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._reload_on_signal)
         try:
             await self.start()
-            _spare_the_collector()
+            spare_the_collector()
             await self._stopping.wait()
         finally:
             await self.stop()
@@ -110,6 +107,7 @@ class Daemon:
             controls=self._wrap_controls(backends.controls),
         )
         self._build()
+        self._spawn("notifications", self._notifiers.run())
         await self._intake.restore()
         await self._rule_states.restore()
         self._cleanups.push("rule states", self._rule_states.write)
@@ -121,6 +119,7 @@ class Daemon:
         if self._kafka is not None:
             self._spawn("kafka", self._kafka.run())
         self._spawn("rule states", self._rule_states.settle())
+        self._spawn("units", self._dispatcher.units.run(self.clock))
         self._spawn("housekeeping", self._housekeeping.run())
         self._reload_succeeded()
         self._ready = True
@@ -170,18 +169,31 @@ class Daemon:
         pins = PinsTable(telemetry)
         targets = LiveTargets(lambda: self.engine, settings.scope_labels)
         levers = build_levers(controls, clock)
-        reporter = FileReporter(settings.state_dir / "incidents")
+        self._notifiers = build_notifiers(
+            settings,
+            store=store,
+            pause=lambda: self._dispatcher.pause_in_force,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        reporter = FileReporter(settings.state_dir / "incidents", controls=controls, pins=pins)
         self._runner = Runner(
             Surroundings(
                 store=store,
                 levers=levers,
                 capture=EvidenceCapture(
-                    store=store, controls=controls, targets=targets, pins=pins, clock=clock
+                    store=store,
+                    controls=controls,
+                    targets=targets,
+                    windows=LiveWindows(lambda: self.engine, settings.scope_labels),
+                    pins=pins,
+                    clock=clock,
                 ),
+                probes=Probes(settings.kafka),
                 targets=targets,
-                auditor=IncidentAuditor(levers),
+                auditor=IncidentAuditor(levers, store, controls),
                 reporter=reporter,
-                notifier=LogNotifier(telemetry),
+                notifier=self._notifiers,
                 clock=clock,
                 telemetry=telemetry,
             )
@@ -189,6 +201,7 @@ class Daemon:
         self._intake = Intake(
             engine=lambda: self.engine, store=store, pins=pins, clock=clock, telemetry=telemetry
         )
+        coverage = InputCoverage(lambda: self.engine, clock, settings.scope_labels)
         self._dispatcher = Dispatcher(
             store=store,
             runner=self._runner,
@@ -196,6 +209,15 @@ class Daemon:
             telemetry=telemetry,
             tree=self._configuration.tree,
             scope_labels=settings.scope_labels,
+            on_opened=self._notifiers.decided,
+            pins_of=pins.of,
+            scopes_of=pins.scopes_of,
+            coverage_of=coverage.of,
+            paused_here=PauseFile(settings.pause_path).read,
+            page=self._notifiers.page,
+        )
+        guard_board = GuardBoard(
+            dispatcher=self._dispatcher, store=store, clock=clock, telemetry=telemetry
         )
         self._evaluation = EvaluationLoop(
             engine=lambda: self.engine,
@@ -204,6 +226,7 @@ class Daemon:
             clock=clock,
             telemetry=telemetry,
             coalesce_ms=settings.engine.coalesce_ms,
+            behind=lambda: self._kafka is not None and self._kafka.behind(),
         )
         self._kafka = self._kafka_source()
         self._rule_states = RuleStates(
@@ -228,6 +251,8 @@ class Daemon:
             service_manager=self._service_manager,
             source_healthy=self._kafka.healthy if self._kafka else lambda: True,
             rule_states=self._rule_states,
+            coverage=coverage,
+            guard_board=guard_board,
         )
         operations = DaemonOperations(
             intake=self._intake,
@@ -240,7 +265,9 @@ class Daemon:
             engine=lambda: self.engine,
             why_not_ready=self._why_not_ready,
             reload_configuration=self.reload,
-            report_path=reporter.path_of,
+            reporter=reporter,
+            guard_board=guard_board,
+            decided=self._notifiers.decided,
         )
         self._http = HttpServer(settings.http, operations, telemetry, clock)
         telemetry.build_info.info({"version": __version__})
@@ -258,14 +285,17 @@ class Daemon:
 
     async def _resume_incidents(self) -> None:
         """Take open incidents over, and remember which triggers were answered for already."""
-        store = self._backends.store
-        open_incidents = await store.incidents(open_only=True, limit=10_000)
-        since_ms = self.clock.now() - _DAY_MS
-        recent = [i for i in await store.incidents(limit=500) if i.opened_at_ms >= since_ms]
-        self._dispatcher.inherit([*open_incidents, *(i for i in recent if i.acted)])
+        recovery = Recovery(
+            store=self._backends.store,
+            controls=self._backends.controls,
+            dispatcher=self._dispatcher,
+            runner=self._runner,
+            notifier=self._notifiers,
+            clock=self.clock,
+        )
         self._cleanups.push("incidents", self._runner.stop)
-        for incident in open_incidents:
-            await self._runner.resume(incident)
+        await recovery.start()
+        self._spawn("adoption", recovery.run())
         self._spawn("inheritance", self._forget_inherited())
 
     async def _forget_inherited(self) -> None:
@@ -308,29 +338,3 @@ class Daemon:
 def _log_warnings(configuration: Configuration) -> None:
     for warning in configuration.warnings:
         logger.warning("a rule wants a look", extra={"because": warning.headline()})
-
-
-def _spare_the_collector() -> None:
-    """What start-up built lives as long as the process.
-
-    Looking through it and the windows at every turn was measured to cost a fifth of the CPU under
-    load (docs/performance.md).
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-
-
-def _registry() -> CollectorRegistry:
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
-
-
-def _clock(settings: Settings) -> Clock:
-    chosen = settings.clock
-    if chosen.speed == 1.0 and chosen.start_ms is None:
-        return SystemClock()
-    start_ms = chosen.start_ms if chosen.start_ms is not None else SystemClock().now()
-    return ScaledClock(start_ms=start_ms, speed=chosen.speed)

@@ -6,21 +6,27 @@ at again until it has stopped firing.
 """
 
 import logging
-import secrets
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
+from rollbackd.app.latching import Latching, Page, nobody
+from rollbackd.app.lookout import Lookout
+from rollbackd.app.opening import OnOpened, Openings
+from rollbackd.app.refusals import Instance, Refusals, instance_of
+from rollbackd.app.units import Units
 from rollbackd.clock import Clock
 from rollbackd.incidents.guardrails import (
-    GUARDRAILS,
     GUARDRAILS_OF_A_PULL,
     GUARDRAILS_OF_A_TAKEOVER,
-    Situation,
     first_objection,
 )
-from rollbackd.incidents.opening import new_incident, scope_of
+from rollbackd.incidents.guardrails.by_people import exempted_freeze
+from rollbackd.incidents.guardrails.by_repetition import within_budget
+from rollbackd.incidents.guardrails.situation import Objection, Situation
+from rollbackd.incidents.opening import scope_of
+from rollbackd.incidents.units import Order, in_order
 from rollbackd.model.decisions import Reason
+from rollbackd.model.events import Pins
 from rollbackd.model.explanations import Fate
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Labels, Scope
@@ -31,11 +37,6 @@ from rollbackd.settings import ScopeLabels
 from rollbackd.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
-
-_RECENT: Final = 500
-
-#: A rule instance: the rule's name and the labels of its result.
-Instance = tuple[str, Labels]
 
 
 class Driver(Protocol):
@@ -53,12 +54,18 @@ class Driver(Protocol):
         """Tell an incident of another trigger; whether it answers for it."""
         ...
 
+    async def compensate(self, incident_id: str, *, because: str) -> bool:
+        """Have the flip of an incident reverted; False when it is not driven here."""
+        ...
+
 
 class Dispatcher:
     """Decides what becomes of each firing trigger.
 
-    `on_ignored` hears of a trigger that opens nothing, once for each reason; `new_id` names an
-    incident by the time of its opening.
+    `on_ignored` hears of a trigger that opens nothing, once for each reason; `on_opened` hears of
+    an incident with its first record once they are stored; `new_id` names an incident by the time
+    of its opening. `pins_of`, `scopes_of`, `coverage_of` and `paused_here` are what the guardrails
+    look at beside the store (`app.lookout`); `page` asks for a person where a guardrail gives up.
     """
 
     def __init__(
@@ -71,28 +78,66 @@ class Dispatcher:
         tree: DecisionTree,
         scope_labels: ScopeLabels,
         on_ignored: Callable[[Trigger, Reason], None] = lambda _trigger, _reason: None,
+        on_opened: OnOpened = lambda _incident, _record: None,
         new_id: Callable[[int], str] | None = None,
+        pins_of: Callable[[Scope], Mapping[str, Pins]] = lambda _scope: {},
+        coverage_of: Callable[[str, Scope], float | None] = lambda _rule, _scope: None,
+        scopes_of: Callable[[str], Iterable[Scope]] = lambda _service: (),
+        paused_here: Callable[[], Pause | None] = lambda: None,
+        page: Page = nobody,
     ) -> None:
         self.tree = tree
+        #: The pause that is in the store.
         self.pause: Pause | None = None
-        self._store = store
+        self.latching = Latching(store=store, clock=clock, page=page)
+        self._paused_here = paused_here
+        self._lookout = Lookout(
+            store=store,
+            clock=clock,
+            scope_labels=scope_labels,
+            paused=lambda: self.pause_in_force,
+            pins_of=pins_of,
+            coverage_of=coverage_of,
+            scopes_of=scopes_of,
+        )
+        self._openings = Openings(
+            store=store,
+            start=runner.start,
+            clock=clock,
+            telemetry=telemetry,
+            on_opened=self._heard_of,
+            new_id=new_id,
+        )
+        self.units = Units(
+            store=store,
+            driver=runner,
+            openings=self._openings,
+            lookout=self._lookout,
+            tree=lambda: self.tree,
+            page=page,
+        )
         self._runner = runner
         self._clock = clock
         self._telemetry = telemetry
         self._scope_labels = scope_labels
         self._on_ignored = on_ignored
-        self._new_id = new_id or _new_id
+        self._on_opened = on_opened
         self._answered: dict[Instance, str] = {}
         self._inherited: set[Instance] = set()
-        self._ignored: dict[Instance, Reason] = {}
-        self._unanswered: dict[str, tuple[Incident, JournalRecord]] = {}
+        self._refusals = Refusals()
+
+    @property
+    def pause_in_force(self) -> Pause | None:
+        """Why nothing is opened: the local file says so, or the store does."""
+        return self._paused_here() or self.pause
 
     def inherit(self, incidents: Iterable[Incident]) -> None:
         """After a restart: these incidents answered for their triggers in an earlier process."""
         for incident in incidents:
+            self.units.note(incident)
             for trigger in incident.triggers:
-                self._answered[_instance(trigger)] = incident.id
-                self._inherited.add(_instance(trigger))
+                self._answered[instance_of(trigger)] = incident.id
+                self._inherited.add(instance_of(trigger))
 
     def forget_inherited(self) -> None:
         """Windows are full again: what does not fire by now had stopped before the restart."""
@@ -104,47 +149,56 @@ class Dispatcher:
         """What became of a firing rule instance."""
         instance = rule, labels
         return Fate(
-            incident_id=self._answered.get(instance, ""), reason=self._ignored.get(instance)
+            incident_id=self._answered.get(instance, ""), reason=self._refusals.newest(instance)
         )
 
     async def dispatch(self, transitions: Iterable[Trigger], firing: Iterable[Trigger]) -> None:
         """Look at an evaluation. Raises TemporaryError when the store cannot be reached."""
+        transitions, firing = list(transitions), list(firing)
         for trigger in transitions:
             if trigger.state is RuleState.FIRING:
                 self._telemetry.triggers.labels(trigger.rule).inc()
             elif trigger.state is RuleState.INACTIVE:
-                self._answered.pop(_instance(trigger), None)
-                self._ignored.pop(_instance(trigger), None)
-        await self._repeat_unanswered()
-        firing = list(firing)
-        self._inherited -= {_instance(t) for t in firing}
-        fresh = [t for t in firing if _instance(t) not in self._answered]
+                self._answered.pop(instance_of(trigger), None)
+                self._refusals.forget(instance_of(trigger))
+        for incident in await self._openings.repeat():
+            if incident.is_open:
+                self._answered.update({instance_of(t): incident.id for t in incident.triggers})
+        self._lookout.begin(transitions, firing)
+        self._inherited -= {instance_of(t) for t in firing}
+        fresh = [t for t in firing if instance_of(t) not in self._answered]
         for trigger in sorted(fresh, key=self._priority):
             await self._consider(trigger)
+        await self.units.round()
 
-    async def pull(self, branch: str, scope: Scope, *, reason: str, by: str) -> Incident:
-        """Open an incident by hand. Raises ValueError, ScopeBusyError, TemporaryError."""
+    async def pull(
+        self, branch: str, scope: Scope, *, reason: str, by: str, regions: Sequence[str] = ()
+    ) -> Incident:
+        """Open an incident by hand; with further regions, that of the first one.
+
+        The regions follow in the order of the tree, each once the one before is green. Raises
+        ValueError, ScopeBusyError, TemporaryError.
+        """
         policy = self.tree.branches.get(branch)
         if policy is None:
             raise ValueError(
                 f"branch `{branch}` is not in the tree; it has {', '.join(self.tree.branches)}"
             )
-        situation = await self._situation(scope, policy, None)
-        objection = first_objection(situation, GUARDRAILS_OF_A_PULL)
-        if objection is not None:
-            raise ValueError(f"cannot pull `{branch}` on {scope}: {objection}")
-        return await self._open(scope, policy, trigger=None, pulled_by=by, note=reason)
+        scopes = in_order(self.tree.regions, scope, regions)
+        for each in scopes:
+            situation = await self._lookout.situation(self.tree, each, policy, None)
+            objection = first_objection(situation, GUARDRAILS_OF_A_PULL)
+            if objection is not None:
+                raise ValueError(
+                    f"cannot pull `{branch}` on {each}: {objection.because} ({objection.reason})"
+                )
+        unit = self._openings.new_unit(Order.REGION, scopes) if len(scopes) > 1 else None
+        return await self._openings.open(scopes[0], policy, pulled_by=by, note=reason, unit=unit)
 
-    async def _repeat_unanswered(self) -> None:
-        for incident, record in list(self._unanswered.values()):
-            try:
-                await self._store_opening(incident, record)
-            except ScopeBusyError as error:
-                logger.info("the scope is busy", extra={"incident": error.incident_id})
-                continue
-            for trigger in incident.triggers:
-                if incident.is_open:
-                    self._answered[_instance(trigger)] = incident.id
+    def _heard_of(self, incident: Incident, record: JournalRecord) -> None:
+        self._on_opened(incident, record)
+        self._lookout.note(incident)
+        self.units.note(incident)
 
     def _priority(self, trigger: Trigger) -> int:
         policy = self.tree.branches.get(trigger.label("branch"))
@@ -164,7 +218,11 @@ class Dispatcher:
             self._ignore(trigger, Reason.UNKNOWN_BRANCH)
         elif scope is None:
             self._ignore(trigger, Reason.NO_SCOPE)
-        elif not await self._join(trigger, scope, policy):
+        elif await self._join(trigger, scope, policy):
+            return
+        elif self.units.expects(scope):
+            self._ignore(trigger, Reason.WAITS_FOR_UNIT)
+        else:
             await self._open_unless_objected(trigger, scope, policy)
 
     async def _join(self, trigger: Trigger, scope: Scope, policy: BranchPolicy) -> bool:
@@ -172,16 +230,18 @@ class Dispatcher:
         incident = next((i for i in self._runner.current() if i.scope == scope), None)
         if incident is None:
             return False
-        if self._ignored.get(_instance(trigger)) is Reason.JOINED_OPEN_INCIDENT:
+        if self._refusals.newest(instance_of(trigger)) is Reason.JOINED_OPEN_INCIDENT:
             return True
         if policy.priority < incident.policy.priority:
-            situation = await self._situation(scope, policy, trigger)
+            if not self._is_due(trigger):
+                return True
+            situation = await self._lookout.situation(self.tree, scope, policy, trigger)
             objection = first_objection(situation, GUARDRAILS_OF_A_TAKEOVER)
             if objection is not None:
-                self._ignore(trigger, objection)
+                await self._refuse(trigger, situation, objection, incident)
                 return True
         if self._runner.join(incident.id, trigger, policy):
-            self._answered[_instance(trigger)] = incident.id
+            self._answered[instance_of(trigger)] = incident.id
         else:
             self._ignore(trigger, Reason.JOINED_OPEN_INCIDENT)
         return True
@@ -189,108 +249,73 @@ class Dispatcher:
     async def _open_unless_objected(
         self, trigger: Trigger, scope: Scope, policy: BranchPolicy
     ) -> None:
-        situation = await self._situation(scope, policy, trigger)
-        objection = first_objection(situation, GUARDRAILS)
-        if objection is None:
-            try:
-                incident = await self._open(scope, policy, trigger=trigger)
-            except ScopeBusyError as error:
-                self._ignore(trigger, Reason.JOINED_OPEN_INCIDENT)
-                logger.info("the scope is busy", extra={"incident": error.incident_id})
-                return
-            self._ignored.pop(_instance(trigger), None)
-            self._answered[_instance(trigger)] = incident.id
-        elif self._ignored.get(_instance(trigger)) is not objection:
-            await self._open(scope, policy, trigger=trigger, objection=objection)
-            self._ignore(trigger, objection)
-            self._telemetry.guard_blocks.labels(objection).inc()
-
-    async def _situation(
-        self, scope: Scope, policy: BranchPolicy, trigger: Trigger | None
-    ) -> Situation:
-        return Situation(
-            now_ms=self._clock.now(),
-            scope=scope,
-            policy=policy,
-            tree=self.tree,
-            trigger=trigger,
-            paused=self.pause is not None,
-            known_good=await self._store.known_good(scope),
-            recent=await self._store.incidents(limit=_RECENT),
-        )
-
-    async def _open(
-        self,
-        scope: Scope,
-        policy: BranchPolicy,
-        *,
-        trigger: Trigger | None,
-        pulled_by: str = "",
-        objection: Reason | None = None,
-        note: str = "",
-    ) -> Incident:
-        now_ms = self._clock.now()
-        epoch = await self._store.next_epoch(scope) if objection is None else 0
-        incident, record = new_incident(
-            incident_id=self._new_id(now_ms),
-            scope=scope,
-            policy=policy,
-            epoch=epoch,
-            now_ms=now_ms,
-            trigger=trigger,
-            pulled_by=pulled_by,
-            objection=objection,
-            note=note,
-        )
-        return await self._store_opening(incident, record)
-
-    async def _store_opening(self, incident: Incident, record: JournalRecord) -> Incident:
-        """Make an opening durable, then drive it.
-
-        Without an answer of the store it may be there or not. It is kept, and the same incident is
-        offered again before anything else is opened: the store takes a repetition as done.
-        """
-        self._unanswered[incident.id] = incident, record
-        try:
-            await self._store.open_incident(incident, record)
-        except ScopeBusyError:
-            del self._unanswered[incident.id]
-            raise
-        del self._unanswered[incident.id]
-        objection = None if incident.is_open else incident.reason
+        if not self._is_due(trigger):
+            return
+        situation = await self._lookout.situation(self.tree, scope, policy, trigger)
+        objection = first_objection(situation)
+        unit = None if objection is not None else await self.units.around(situation)
+        if isinstance(unit, Objection):
+            objection, unit = unit, None
         if objection is not None:
-            self._telemetry.incidents.labels(incident.branch, incident.state).inc()
-        logger.warning(
-            "opened an incident" if objection is None else "would have acted",
-            extra={
-                "incident": incident.id,
-                "scope": str(incident.scope),
-                "branch": incident.branch,
-                "reason": incident.reason,
-                "detail": record.detail,
-            },
+            await self._refuse(trigger, situation, objection)
+            return
+        window = exempted_freeze(situation)
+        note = (
+            f"in change freeze `{window.name}`, from which a rollback is exempt" if window else ""
         )
-        if incident.is_open:
-            self._runner.start(incident)
-        return incident
+        try:
+            incident = await self._openings.open(
+                unit.scopes[0] if unit is not None else scope,
+                within_budget(situation),
+                trigger=trigger,
+                note=note,
+                unit=unit,
+            )
+        except ScopeBusyError as error:
+            self._asked(trigger)
+            self._ignore(trigger, Reason.JOINED_OPEN_INCIDENT)
+            logger.info("the scope is busy", extra={"incident": error.incident_id})
+            return
+        self._refusals.forget(instance_of(trigger))
+        self._answered[instance_of(trigger)] = incident.id
 
-    def _ignore(self, trigger: Trigger, reason: Reason) -> bool:
-        """Note why a trigger opened nothing; True when that is news."""
-        instance = _instance(trigger)
-        if self._ignored.get(instance) is reason:
-            return False
-        self._ignored[instance] = reason
+    async def _refuse(
+        self,
+        trigger: Trigger,
+        situation: Situation,
+        objection: Objection,
+        taking_over: Incident | None = None,
+    ) -> None:
+        """Write down once what would have been done; a takeover leaves the incident as it is."""
+        if self._refusals.is_noted(instance_of(trigger), objection.reason):
+            self._refusals.note(instance_of(trigger), objection.reason)
+            self._asked(trigger)
+            return
+        latch = await self.latching.latch(situation, objection)
+        if latch is not None:
+            self._lookout.note_latch(latch)
+        about = taking_over or await self._openings.open(
+            situation.scope, situation.policy, trigger=trigger, objection=objection
+        )
+        self._asked(trigger)
+        self._ignore(trigger, objection.reason)
+        self._telemetry.guard_blocks.labels(objection.reason).inc()
+        await self.latching.page_for(about, situation, objection.reason, latch)
+
+    def _is_due(self, trigger: Trigger) -> bool:
+        paused = self.pause_in_force is not None
+        return self._refusals.is_due(
+            instance_of(trigger), self._clock.now(), self.tree, paused=paused
+        )
+
+    def _asked(self, trigger: Trigger) -> None:
+        paused = self.pause_in_force is not None
+        self._refusals.asked(instance_of(trigger), self._clock.now(), self.tree, paused=paused)
+
+    def _ignore(self, trigger: Trigger, reason: Reason) -> None:
+        """Note why a trigger opened nothing, and say so when it is news."""
+        if not self._refusals.note(instance_of(trigger), reason):
+            return
         self._telemetry.triggers_ignored.labels(reason).inc()
         logger.warning("a trigger fired", extra={"rule": trigger.rule, "reason": reason})
         self._on_ignored(trigger, reason)
-        return True
-
-
-def _instance(trigger: Trigger) -> Instance:
-    return trigger.rule, trigger.labels
-
-
-def _new_id(now_ms: int) -> str:
-    """`INC-20261122T031502-9f3a`: sorts by time, safe in paths and keys."""
-    stamp = datetime.fromtimestamp(now_ms / 1_000, UTC).strftime("%Y%m%dT%H%M%S")
-    return f"INC-{stamp}-{secrets.token_hex(2)}"

@@ -5,8 +5,10 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from rollbackd.app.coverage import InputCoverage
 from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.evaluation import EvaluationLoop
+from rollbackd.app.guard_board import GuardBoard
 from rollbackd.app.rule_states import RuleStates
 from rollbackd.app.systemd import ServiceManager
 from rollbackd.clock import Clock
@@ -22,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 #: The evaluation loop has to go round at least this often for the daemon to count as alive.
 STALL_SECONDS: Final = 10.0
+#: Scopes whose controls are read in one turn; with more of them, each has its turn.
+_SCOPES_A_TURN: Final = 10
+#: How often targets of measures that people left in force are read.
+_LEFT_SECONDS: Final = 60.0
 _BREAKER: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
@@ -42,6 +48,8 @@ class Housekeeping:
         service_manager: ServiceManager,
         source_healthy: Callable[[], bool],
         rule_states: RuleStates,
+        coverage: InputCoverage,
+        guard_board: GuardBoard,
     ) -> None:
         self.problems: list[str] = []
         self._engine = engine
@@ -55,6 +63,11 @@ class Housekeeping:
         self._service_manager = service_manager
         self._source_healthy = source_healthy
         self._rule_states = rule_states
+        self._left_due = 0.0
+        self._coverage = coverage
+        self._guard_board = guard_board
+        #: Scopes that wait for their turn.
+        self._scopes: list[Scope] = []
 
     async def run(self) -> None:
         """Look after things until cancelled."""
@@ -84,13 +97,25 @@ class Housekeeping:
         else:
             problems.append("evaluation: stalled")
         self.problems = problems
-        self._telemetry.paused.set(self._dispatcher.pause is not None)
+        self._guard_board.show()
+        self._coverage.note()
         now_ms = self._clock.now()
         for incident in self._runner.current():
             self._runner.gauges.show(incident, now_ms)
         self._show_silences(now_ms)
         if not problems:
             await self._keep_rule_states()
+            await self._look_at_left_measures()
+
+    async def _look_at_left_measures(self) -> None:
+        if self._clock.monotonic() < self._left_due:
+            return
+        self._left_due = self._clock.monotonic() + _LEFT_SECONDS
+        try:
+            async with asyncio.timeout(5):
+                await self._runner.left.look()
+        except (RollbackdError, TimeoutError) as error:
+            logger.warning("measures left in force were not read", extra={"because": str(error)})
 
     async def _keep_rule_states(self) -> None:
         try:
@@ -111,6 +136,7 @@ class Housekeeping:
             async with asyncio.timeout(2):
                 await self._store.ping()
                 self._dispatcher.pause = await self._store.pause()
+                await self._guard_board.look()
         except (RollbackdError, TimeoutError) as error:
             self._telemetry.store_up.labels("store").set(0)
             return [f"store: {error or 'no answer'}"]
@@ -120,7 +146,12 @@ class Housekeeping:
     async def _look_at_controls(self) -> list[str]:
         try:
             async with asyncio.timeout(2):
-                for scope in await self._controls.scopes():
+                self._scopes = self._scopes or await self._controls.scopes()
+                now, self._scopes = (
+                    self._scopes[:_SCOPES_A_TURN],
+                    self._scopes[_SCOPES_A_TURN:],
+                )
+                for scope in now:
                     self._show(scope, await self._controls.read_all(scope))
         except (RollbackdError, TimeoutError) as error:
             self._telemetry.store_up.labels("controls").set(0)

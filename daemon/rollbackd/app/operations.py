@@ -1,26 +1,33 @@
 """What the HTTP API may ask of the daemon."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from rollbackd import __version__
+from rollbackd.app.closing import Closing
 from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.explaining import live_question
+from rollbackd.app.guard_board import GuardBoard
 from rollbackd.app.intake import Intake
+from rollbackd.app.releasing import Releasing
 from rollbackd.clock import Clock
+from rollbackd.evidence.report import FileReporter
+from rollbackd.incidents.deciding import objection
 from rollbackd.incidents.runner import Runner
 from rollbackd.model.controls import Control, ControlValue
 from rollbackd.model.events import Alert, Batch
 from rollbackd.model.explanations import RuleExplanation
-from rollbackd.model.incidents import Incident
+from rollbackd.model.history import Latch
+from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Scope
 from rollbackd.ports import Controls, IncidentDetail, Pause, Store
 from rollbackd.settings import ScopeLabels
 from rollbackd.triggers.engine import Engine
 
-DECISIONS = ("restore", "abort")
+#: Said of an incident that has ended: a person takes over the measures that it left in force.
+ACKNOWLEDGE: Final = "acknowledge"
 
 
 class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +43,10 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
     engine: Callable[[], Engine]
     why_not_ready: Callable[[], list[str]]
     reload_configuration: Callable[[], Awaitable[None]]
-    report_path: Callable[[str], Path]
+    reporter: FileReporter
+    guard_board: GuardBoard
+    #: Hears of a record that a person's word put into the journal.
+    decided: Callable[[Incident, JournalRecord], None]
 
     async def accept_alerts(self, alerts: Sequence[Alert]) -> int:
         """Commit alerts to the inbox."""
@@ -52,7 +62,7 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
 
     def status(self) -> dict[str, object]:
         """The daemon in a few lines."""
-        pause = self.dispatcher.pause
+        pause = self.dispatcher.pause_in_force
         return {
             "version": __version__,
             "now_ms": self.clock.now(),
@@ -61,6 +71,7 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
             "branches": list(self.dispatcher.tree.branches),
             "series": self.engine().series_count,
             "not_ready": self.why_not_ready(),
+            "guardrails": self.guard_board.standing(),
             "open_incidents": [
                 {
                     "id": incident.id,
@@ -82,30 +93,63 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
         await self.reload_configuration()
 
     async def set_pause(self, pause: Pause | None) -> None:
-        """Pause or resume; durable before it counts."""
+        """Pause or resume; durable before it counts.
+
+        Raises ValueError when the daemon stays paused by its local file.
+        """
         await self.store.set_pause(pause)
         self.dispatcher.pause = pause
+        still = self.dispatcher.pause_in_force
+        if pause is None and still is not None:
+            raise ValueError(
+                f"still paused by {still.by} ({still.reason}); remove it, or use"
+                " `rollbackd resume --local` on that machine"
+            )
 
-    async def pull(self, branch: str, scope: Scope, *, reason: str, by: str) -> Incident:
+    async def unlatch(self, scope: Scope, *, by: str) -> list[Latch]:
+        """Reset the latches of a scope. Raises KeyError, TemporaryError."""
+        released = await self.dispatcher.latching.release(scope, by=by)
+        await self.guard_board.look()
+        return released
+
+    async def pull(
+        self, branch: str, scope: Scope, *, reason: str, by: str, regions: Sequence[str] = ()
+    ) -> Incident:
         """Open an incident by hand."""
-        return await self.dispatcher.pull(branch, scope, reason=reason, by=by)
+        return await self.dispatcher.pull(branch, scope, reason=reason, by=by, regions=regions)
 
     async def decide(self, incident_id: str, decision: str, *, by: str) -> Incident:
         """Pass a person's word on. Raises ValueError, KeyError."""
-        if decision not in DECISIONS:
-            raise ValueError(
-                f"decision `{decision}` is not known; it must be one of {', '.join(DECISIONS)}"
-            )
         incident = await self.store.incident(incident_id)
         if incident is None:
             raise KeyError(incident_id)
-        if not await self.runner.decide(incident_id, decision, by=by):
+        if decision == ACKNOWLEDGE:
+            return await self.runner.left.acknowledge(incident_id, by=by)
+        if not incident.is_open:
             raise ValueError(f"incident `{incident_id}` has ended: {incident.state}")
+        if because := objection(incident, decision):
+            raise ValueError(because)
+        if not await self.runner.decide(incident_id, decision, by=by):
+            raise ValueError(f"incident `{incident_id}` is not driven by this process")
         return incident
 
+    async def close(
+        self, incident_id: str, *, cause: str, summary: str, owner: str, link: str, by: str
+    ) -> Incident:
+        """File the root cause of an incident that has ended. Raises KeyError, ValueError."""
+        closing = Closing(self.store, self.reporter, self.clock, self.decided)
+        return await closing.close(
+            incident_id, cause=cause, summary=summary, owner=owner, link=link, by=by
+        )
+
+    async def report(self, incident_id: str) -> bytes | None:
+        """The post-mortem as a page."""
+        return await self.reporter.page(incident_id)
+
     async def incidents(self, *, open_only: bool, limit: int) -> list[Incident]:
-        """Newest first."""
-        return await self.store.incidents(open_only=open_only, limit=limit)
+        """Newest first, without what is long."""
+        found = await self.store.incidents(open_only=open_only, limit=limit)
+        return [_briefly(incident) for incident in found]
 
     async def incident(self, incident_id: str) -> IncidentDetail | None:
         """One incident with its journal."""
@@ -113,7 +157,7 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
         if incident is None:
             return None
         journal = await self.store.journal(incident_id)
-        path = self.report_path(incident_id)
+        path = self.reporter.path_of(incident_id)
         return IncidentDetail(
             incident=incident,
             journal=journal,
@@ -127,6 +171,11 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
     async def set_intent(self, scope: Scope, name: str, value: ControlValue) -> Control:
         """Write the rollout's own intent. Raises ValueError for a bad name or value."""
         return await self.controls_store.set_intent(scope, name, value, now_ms=self.clock.now())
+
+    async def release(self, scope: Scope, name: str, *, because: str, by: str) -> Control:
+        """Take away the trip that a closed incident left. Raises ValueError, ScopeBusyError."""
+        releasing = Releasing(self.store, self.controls_store, self.clock)
+        return await releasing.release(scope, name, because=because, by=by)
 
     def explain(
         self, rule: str, *, scope: Scope | None, at: str, limit: int
@@ -147,3 +196,11 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
         engine = self.engine()
         vector = engine.query(engine.compile(expr), self.clock.now())
         return [(dict(labels), value) for labels, value in vector]
+
+
+def _briefly(incident: Incident) -> Incident:
+    """Without the recorded windows and the trace, which make a list of incidents megabytes."""
+    evidence = incident.evidence
+    if evidence is not None:
+        evidence = msgspec.structs.replace(evidence, windows=[])
+    return msgspec.structs.replace(incident, evidence=evidence, trace=[])

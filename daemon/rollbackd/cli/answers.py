@@ -31,6 +31,14 @@ class ShownControl(msgspec.Struct, frozen=True, kw_only=True):
     updated_at_ms: int = 0
 
 
+class ReleasedControl(msgspec.Struct, frozen=True, kw_only=True):
+    """A control after its trip was taken away."""
+
+    scope: str
+    name: str
+    control: ShownControl
+
+
 class ShownControls(msgspec.Struct, frozen=True, kw_only=True):
     """The controls of a scope."""
 

@@ -33,6 +33,7 @@ def tell(detail: IncidentDetail) -> RenderableType:
         ("temporary measures", _ledger(incident)),
         ("exit targets", _targets(incident)),
         ("audit", _audit(incident)),
+        ("root cause", _root_cause(incident)),
         ("post-mortem", Text(detail.report_path) if detail.report_path else None),
     ]
     return Group(*(part for title, body in sections for part in _section(title, body)))
@@ -177,6 +178,17 @@ def _audit(incident: Incident) -> RenderableType | None:
         text.append(f"  {check.detail}\n" if check.detail else "\n", style="dim")
     text.rstrip()
     return text
+
+
+def _root_cause(incident: Incident) -> RenderableType | None:
+    cause = incident.root_cause
+    if cause is None:
+        return None
+    return Text.assemble(
+        (cause.cause_class, "bold"),
+        f"  {cause.summary}\n{cause.link}\n",
+        (f"owner {cause.owner}, filed by {cause.by} at {moment(cause.filed_at_ms)}", "dim"),
+    )
 
 
 def _table(*columns: str) -> Table:

@@ -1,6 +1,7 @@
 """`rollbackd incidents`: the list, and one incident told from beginning to end."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from rollbackd.cli.answers import IncidentList
 from rollbackd.cli.client import Api, Connection, call, convert
+from rollbackd.cli.emitting import emit
 from rollbackd.cli.incident_story import tell
 from rollbackd.cli.options import (
     DEFAULT_URL,
@@ -23,6 +25,8 @@ from rollbackd.cli.phrases import moment, span, state_style
 from rollbackd.model.incidents import Incident
 from rollbackd.ports import IncidentDetail
 
+_TEST: Final = "A regression test of it"
+
 
 def incidents(
     incident_id: Annotated[
@@ -31,14 +35,41 @@ def incidents(
     *,
     open_only: Annotated[bool, typer.Option("--open", help="Only those that are open.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 20,
+    emit_test: Annotated[
+        bool,
+        typer.Option("--emit-test", help="Its window as a rule unit test.", rich_help_panel=_TEST),
+    ] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="FILE", help="Write the test there.", rich_help_panel=_TEST),
+    ] = None,
+    rules: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--rules",
+            metavar="FILE",
+            help="Rule files or folders instead of the shipped ones; may be repeated.",
+            rich_help_panel=_TEST,
+        ),
+    ] = None,
     url: UrlOption = DEFAULT_URL,
     token_file: TokenFileOption = None,
     ca_file: CaFileOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """List incidents, newest first; or tell one with its timeline, controls and hold."""
+    """List incidents, newest first; or tell one with its timeline, controls and hold.
+
+    With --emit-test, the samples that its rule read become a unit test that fires, for
+    `rollbackd test` and `promtool test rules`.
+    """
     connection = Connection(url=url, token_file=token_file, ca_file=ca_file)
-    if incident_id is None:
+    if (to is not None or rules) and not emit_test:
+        raise typer.BadParameter("--to and --rules are for --emit-test")
+    if emit_test:
+        if incident_id is None:
+            raise typer.BadParameter("--emit-test needs the ID of an incident")
+        emit(convert(_detail(connection, incident_id), IncidentDetail).incident, rules, to)
+    elif incident_id is None:
         _list(connection, output, open_only=open_only, limit=limit)
     else:
         _tell(connection, output, incident_id)
@@ -79,11 +110,15 @@ def _table(found: list[Incident]) -> Table:
     return table
 
 
-def _tell(connection: Connection, output: Output, incident_id: str) -> None:
+def _detail(connection: Connection, incident_id: str) -> Any:
     async def work(api: Api) -> Any:
         return await api.get(f"/api/v1/incidents/{quote(incident_id, safe='')}")
 
-    answer = call(connection, work)
+    return call(connection, work)
+
+
+def _tell(connection: Connection, output: Output, incident_id: str) -> None:
+    answer = _detail(connection, incident_id)
     if output is Output.JSON:
         Console().print_json(data=answer)
     else:

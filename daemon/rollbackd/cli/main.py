@@ -3,15 +3,20 @@
 import typer
 
 from rollbackd.cli import (
+    audit,
     backtest,
     checking,
+    closing,
     controls,
     demonstration,
     explaining,
     incidents,
     operating,
+    pausing,
+    releasing,
     replaying,
     running,
+    simulate,
     testing,
     version,
 )
@@ -44,12 +49,17 @@ app.command("test", rich_help_panel=_RULES)(testing.run_rule_tests)
 app.command("backtest", rich_help_panel=_RULES)(backtest.backtest)
 app.command("explain", rich_help_panel=_RULES)(explaining.explain)
 app.command("replay", rich_help_panel=_RULES)(replaying.replay)
+app.command("simulate", rich_help_panel=_RULES)(simulate.simulate)
 
 app.command("incidents", rich_help_panel=_INCIDENTS)(incidents.incidents)
+app.command("close", rich_help_panel=_INCIDENTS)(closing.close)
+app.add_typer(audit.app, name="audit", rich_help_panel=_INCIDENTS)
 app.command("pull", rich_help_panel=_INCIDENTS)(operating.pull)
 app.command("decide", rich_help_panel=_INCIDENTS)(operating.decide)
-app.command("pause", rich_help_panel=_INCIDENTS)(operating.pause)
-app.command("resume", rich_help_panel=_INCIDENTS)(operating.resume)
+app.command("release", rich_help_panel=_INCIDENTS)(releasing.release)
+app.command("pause", rich_help_panel=_INCIDENTS)(pausing.pause)
+app.command("resume", rich_help_panel=_INCIDENTS)(pausing.resume)
+app.command("unlatch", rich_help_panel=_INCIDENTS)(pausing.unlatch)
 
 app.command("status", rich_help_panel=_STATE)(operating.status)
 app.command("controls", rich_help_panel=_STATE)(controls.controls)

@@ -1,4 +1,4 @@
-"""What a person says to a running daemon: pause, resume, pull, decide; and how it is."""
+"""What a person says to a running daemon: pull, decide; and how it is."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -29,36 +29,20 @@ ReasonOption = Annotated[
 class Decision(StrEnum):
     """A person's word on an incident."""
 
+    #: Go on: the branch asks before its first act.
+    APPROVE = "approve"
+    #: Do not act.
+    DECLINE = "decline"
     #: Give every temporary measure back now, audit and close.
     RESTORE = "restore"
-    #: End it and leave everything as it stands.
+    #: The cache was rotated by hand, after a flip whose rotation failed.
+    ROTATED = "rotated"
+    #: End it as it stands; refused while a temporary measure is in force.
     ABORT = "abort"
-
-
-def pause(
-    *,
-    reason: ReasonOption,
-    url: UrlOption = DEFAULT_URL,
-    token_file: TokenFileOption = None,
-    ca_file: CaFileOption = None,
-) -> None:
-    """Stop opening incidents. Rules are still evaluated; open incidents are still finished.
-
-    The pause survives restarts, until `rollbackd resume`.
-    """
-    _post(_connection(url, token_file, ca_file), "/api/v1/pause", {"reason": reason})
-    print("paused; `rollbackd resume` ends it")
-
-
-def resume(
-    *,
-    url: UrlOption = DEFAULT_URL,
-    token_file: TokenFileOption = None,
-    ca_file: CaFileOption = None,
-) -> None:
-    """End the pause."""
-    _post(_connection(url, token_file, ca_file), "/api/v1/resume", {})
-    print("resumed")
+    #: End it and take over the measures that are in force.
+    ABORT_LEAVING_MEASURES = "abort_leaving_measures"
+    #: The measures that an aborted incident left in force are known.
+    ACKNOWLEDGE = "acknowledge"
 
 
 def pull(
@@ -69,14 +53,25 @@ def pull(
     ],
     scope: ScopeOption,
     reason: ReasonOption,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="One more region of the service, once the one before is green. May be repeated."
+        ),
+    ] = None,
     url: UrlOption = DEFAULT_URL,
     token_file: TokenFileOption = None,
     ca_file: CaFileOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Open an incident by hand: roll SCOPE back along BRANCH without waiting for a rule."""
-    body = {"branch": branch, "scope": str(scope), "reason": reason}
-    answer = _post(_connection(url, token_file, ca_file), "/api/v1/incidents", body)
+    body: dict[str, Any] = {
+        "branch": branch,
+        "scope": str(scope),
+        "reason": reason,
+        "regions": region or [],
+    }
+    answer = post(_connection(url, token_file, ca_file), "/api/v1/incidents", body)
     incident = _incident(answer, output)
     if incident is not None:
         print(f"opened incident {incident.id}: {branch} on {scope}")
@@ -88,7 +83,11 @@ def decide(
     incident_id: Annotated[str, typer.Argument(metavar="ID", help="The incident.")],
     decision: Annotated[
         Decision,
-        typer.Argument(help="`restore`: give all measures back now. `abort`: end it as it stands."),
+        typer.Argument(
+            help="`approve` or `decline` what asks first; `restore`: give all measures back now; "
+            "`rotated`: the cache was rotated by hand; `abort`: end it as it stands; "
+            "`abort_leaving_measures`, later `acknowledge`: the measures in force are yours."
+        ),
     ],
     reason: ReasonOption,
     url: UrlOption = DEFAULT_URL,
@@ -99,7 +98,7 @@ def decide(
     """Say how an incident that waits for a person goes on."""
     path = f"/api/v1/incidents/{incident_id}/decision"
     body = {"decision": decision.value, "reason": reason}
-    answer = _post(_connection(url, token_file, ca_file), path, body)
+    answer = post(_connection(url, token_file, ca_file), path, body)
     incident = _incident(answer, output)
     if incident is not None:
         print(f"incident {incident.id} was {incident.state}; told to {decision.value}")
@@ -157,7 +156,9 @@ def _connection(url: str, token_file: Path | None, ca_file: Path | None) -> Conn
     return Connection(url=url, token_file=token_file, ca_file=ca_file)
 
 
-def _post(connection: Connection, path: str, body: dict[str, str]) -> Any:
+def post(connection: Connection, path: str, body: dict[str, Any]) -> Any:
+    """What the daemon answers to an act by hand. Raises FailureError."""
+
     async def work(api: Api) -> Any:
         return await api.post(path, body)
 

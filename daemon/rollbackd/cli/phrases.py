@@ -13,6 +13,7 @@ STATE_STYLES: Final = {
     State.ABORTED: "magenta",
     State.NEEDS_HUMAN: "bold red",
     State.ESCALATING: "red",
+    State.REVERTING: "red",
     State.AWAITING_APPROVAL: "bold yellow",
 }
 
@@ -28,6 +29,9 @@ MEASURE_STYLES: Final = {
     MeasureStatus.RESTORED: "green",
     MeasureStatus.LEFT_ALONE: "magenta",
     MeasureStatus.VOID: "dim",
+    MeasureStatus.LEFT_IN_FORCE: "bold red",
+    MeasureStatus.ACKNOWLEDGED: "magenta",
+    MeasureStatus.ENDED_BY_HAND: "green",
 }
 
 

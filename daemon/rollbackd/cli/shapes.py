@@ -22,14 +22,16 @@ class Shape(StrEnum):
     CONFIG = "config"
 
 
+#: In this order: a tree may have `groups` too.
 _TELLTALE: Final = {
-    Shape.RULES: frozenset({"groups"}),
     Shape.TREE: frozenset({"branches", "exit_targets", "global_budget"}),
+    Shape.RULES: frozenset({"groups"}),
     Shape.TESTS: frozenset({"tests", "rule_files"}),
     Shape.CONFIG: frozenset(
         {
-            "state_dir", "http", "store", "controls", "redis", "kafka", "rules", "decision_tree",
-            "scope_labels", "engine", "lints", "clock", "log_level",
+            "state_dir", "pause_file", "http", "store", "controls", "redis", "kafka", "rules",
+            "decision_tree",
+            "scope_labels", "engine", "lints", "clock", "log_level", "notifications",
         }
     ),
 }  # fmt: skip

@@ -7,7 +7,7 @@ from rollbackd.http.answers import answer, decode_command
 from rollbackd.http.bodies import Bodies
 from rollbackd.http.callers import Caller
 from rollbackd.http.endpoints import READING, Endpoint
-from rollbackd.http.operators import audit
+from rollbackd.http.operators import Reason, audit
 from rollbackd.model.controls import Control, ControlValue
 from rollbackd.model.labels import Scope
 from rollbackd.ports import Operations
@@ -18,6 +18,12 @@ class SetIntent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """The body of a PUT."""
 
     value: ControlValue
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Takes away the trip that a closed incident left on a control."""
+
+    reason: Reason
 
 
 class ControlsApi:
@@ -49,6 +55,13 @@ class ControlsApi:
                 handler=self.set_intent,
                 json_only=True,
             ),
+            Endpoint(
+                methods=("POST",),
+                path="/api/v1/controls/{service}/{region}/{name}/release",
+                permission=Permission.OPERATE,
+                handler=self.release,
+                json_only=True,
+            ),
         ]
 
     async def read(self, request: web.Request, _caller: Caller) -> web.Response:
@@ -65,6 +78,17 @@ class ControlsApi:
             command = decode_command(body, SetIntent)
         control = await self._operations.set_intent(scope, name, command.value)
         audit(request, caller, "set_intent", scope=str(scope), control=name)
+        return answer({"scope": str(scope), "name": name, "control": _shown(control)})
+
+    async def release(self, request: web.Request, caller: Caller) -> web.Response:
+        """Take the trip away; 409 while an incident is open on the scope."""
+        scope, name = _scope_of(request), request.match_info["name"]
+        async with self._bodies.hold(request, command=True) as body:
+            command = decode_command(body, Release)
+        control = await self._operations.release(
+            scope, name, because=command.reason, by=caller.name
+        )
+        audit(request, caller, "release", reason=command.reason, scope=str(scope), control=name)
         return answer({"scope": str(scope), "name": name, "control": _shown(control)})
 
 

@@ -5,7 +5,6 @@ named in the answer.
 """
 
 import asyncio
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -13,11 +12,12 @@ from aiohttp import web
 
 from rollbackd.clock import Clock
 from rollbackd.events import native
+from rollbackd.events.collecting import Collector
 from rollbackd.http.answers import answer
 from rollbackd.http.bodies import Bodies
 from rollbackd.http.callers import Caller
 from rollbackd.http.endpoints import Endpoint
-from rollbackd.model.events import Batch, Rejected
+from rollbackd.model.events import Rejected
 from rollbackd.ports import Operations
 from rollbackd.settings import Permission
 from rollbackd.telemetry import Telemetry
@@ -57,19 +57,22 @@ class EventsApi:
         """200 when every item was taken, 400 with what is wrong when one was not."""
         async with self._bodies.hold(request) as body:
             self._telemetry.events_received.labels(SOURCE).inc()
-            good: list[Batch] = []
-            bad: list[Rejected] = []
-            for count, item in enumerate(native.decode_each(body, now_ms=self._clock.now())):
-                bad.append(item) if isinstance(item, Rejected) else good.append(item)
+            good, bad, accepted = Collector(), list[Rejected](), 0
+            verdicts = native.decode_each(body, good, now_ms=self._clock.now())
+            for count, verdict in enumerate(verdicts):
+                if verdict is None:
+                    accepted += 1
+                else:
+                    bad.append(verdict)
                 if count % _TURN == _TURN - 1:
-                    # A body of 50,000 events takes most of a second; rollbacks do not wait for it.
+                    # A body of 50,000 events takes a good part of a second; rollbacks do not wait.
                     await asyncio.sleep(0)
             # The dead letters first: should the store fail now, the caller sends everything again,
             # and a dead letter that is there twice does no harm, as a sample would.
             await self._bury(body, bad)
-            if good:
-                await self._operations.ingest(_merged(good), source=SOURCE)
-        return _report(len(good), bad)
+            if accepted:
+                await self._operations.ingest(good.batch(), source=SOURCE)
+        return _report(accepted, bad)
 
     async def _bury(self, body: bytes, bad: list[Rejected]) -> None:
         self._telemetry.decode_failures.labels(SOURCE).inc(len(bad))
@@ -81,16 +84,6 @@ class EventsApi:
         if len(bad) > MAX_NAMED:
             reason = f"{len(bad) - MAX_NAMED} more events of this body are bad"
             await self._operations.bury(SOURCE, body, reason)
-
-
-def _merged(batches: Iterable[Batch]) -> Batch:
-    whole = Batch(samples=[], alerts=[], pins=[], known_good=[])
-    for batch in batches:
-        whole.samples.extend(batch.samples)
-        whole.alerts.extend(batch.alerts)
-        whole.pins.extend(batch.pins)
-        whole.known_good.extend(batch.known_good)
-    return whole
 
 
 def _items(body: bytes) -> list[bytes | msgspec.Raw]:

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from aiohttp import web
 
+from rollbackd.documents.canonical_json import canonical_json
 from rollbackd.http.answers import answer, decode_command
 from rollbackd.http.bodies import Bodies
 from rollbackd.http.callers import Caller
@@ -22,17 +23,26 @@ _WORDS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Pull(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Opens an incident by hand."""
+    """Opens an incident by hand; `regions` are rolled back after the scope's own, one by one."""
 
     branch: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     scope: str
     reason: Reason
+    regions: Annotated[list[str], msgspec.Meta(max_length=64)] = []
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A person's word on an incident."""
 
-    decision: Literal["restore", "abort"]
+    decision: Literal[
+        "approve",
+        "decline",
+        "restore",
+        "rotated",
+        "abort",
+        "abort_leaving_measures",
+        "acknowledge",
+    ]
     reason: Reason
 
 
@@ -83,11 +93,12 @@ class IncidentsApi:
 
     async def show(self, request: web.Request, _caller: Caller) -> web.Response:
         """One incident with its journal."""
-        incident_id = _incident_id(request)
+        incident_id = incident_id_of(request)
         detail = await self._operations.incident(incident_id)
         if detail is None:
             raise KeyError(incident_id)
-        return answer(detail)
+        # the text that the journal's chain is over, so that it can be verified from here
+        return web.Response(body=canonical_json(detail), content_type="application/json")
 
     async def pull(self, request: web.Request, caller: Caller) -> web.Response:
         """Open an incident; 409 when the scope has one."""
@@ -95,15 +106,19 @@ class IncidentsApi:
             command = decode_command(body, Pull)
         scope = Scope.parse(command.scope)
         incident = await self._operations.pull(
-            command.branch, scope, reason=command.reason, by=caller.name
+            command.branch,
+            scope,
+            reason=command.reason,
+            by=caller.name,
+            regions=command.regions,
         )
         audit(request, caller, "pull", reason=command.reason, incident_id=incident.id)
         where = f"/api/v1/incidents/{incident.id}"
         return answer(incident, status=201, headers={"Location": where})
 
     async def decide(self, request: web.Request, caller: Caller) -> web.Response:
-        """Restore or abort."""
-        incident_id = _incident_id(request)
+        """Approve, decline, restore, abort and so on; 400 when it does not fit the incident."""
+        incident_id = incident_id_of(request)
         async with self._bodies.hold(request, command=True) as body:
             command = decode_command(body, Decision)
         incident = await self._operations.decide(incident_id, command.decision, by=caller.name)
@@ -111,7 +126,8 @@ class IncidentsApi:
         return answer(incident)
 
 
-def _incident_id(request: web.Request) -> str:
+def incident_id_of(request: web.Request) -> str:
+    """The id in the path. Raises Refusal."""
     incident_id = request.match_info["id"]
     if not _INCIDENT_ID.fullmatch(incident_id):
         raise Refusal(404, "there is no incident of this id")

@@ -1,4 +1,4 @@
-"""The operator's calls: pause, resume, reload, status. Each one that acts is in the log."""
+"""The operator's calls: pause, resume, unlatch, reload, status. What acts is in the log."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -13,6 +13,7 @@ from rollbackd.http.bodies import Bodies
 from rollbackd.http.callers import Caller
 from rollbackd.http.endpoints import READING, Endpoint
 from rollbackd.http.failures import request_id
+from rollbackd.model.labels import Scope
 from rollbackd.ports import Operations, Pause
 from rollbackd.settings import Permission
 
@@ -32,6 +33,13 @@ class ResumeCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The body of a resume; the reason may be left out, because going on is the normal state."""
 
     reason: str = ""
+
+
+class UnlatchCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of an unlatch."""
+
+    scope: str
+    reason: Reason
 
 
 def audit(request: web.Request, caller: Caller, action: str, **fields: str) -> None:
@@ -81,6 +89,13 @@ class OperatorApi:
                 json_only=True,
             ),
             Endpoint(
+                methods=("POST",),
+                path="/api/v1/unlatch",
+                permission=Permission.OPERATE,
+                handler=self.unlatch,
+                json_only=True,
+            ),
+            Endpoint(
                 methods=("POST", "PUT"),
                 path="/-/reload",
                 permission=Permission.OPERATE,
@@ -108,6 +123,15 @@ class OperatorApi:
         await self._operations.set_pause(None)
         audit(request, caller, "resume", reason=command.reason)
         return answer({"paused": False, "pause": None})
+
+    async def unlatch(self, request: web.Request, caller: Caller) -> web.Response:
+        """Reset the latches of a scope; 404 when none holds."""
+        async with self._bodies.hold(request, command=True) as body:
+            command = decode_command(body, UnlatchCommand)
+        scope = Scope.parse(command.scope)
+        released = await self._operations.unlatch(scope, by=caller.name)
+        audit(request, caller, "unlatch", reason=command.reason, scope=str(scope))
+        return answer({"scope": str(scope), "released": released})
 
     async def reload(self, request: web.Request, caller: Caller) -> web.Response:
         """Take rules, tree, tokens and certificate anew, all or nothing."""

@@ -14,6 +14,7 @@ from rollbackd.http.failures import failure_middleware, finish_headers
 from rollbackd.http.incidents import IncidentsApi
 from rollbackd.http.limits import Limits
 from rollbackd.http.operators import OperatorApi
+from rollbackd.http.post_mortems import PostMortemApi
 from rollbackd.http.probes import Probes
 from rollbackd.http.query import QueryApi
 from rollbackd.http.tls import load_certificate, server_context
@@ -49,6 +50,7 @@ class HttpServer:
             *EventsApi(operations, telemetry, clock, bodies).endpoints(),
             *ControlsApi(operations, bodies).endpoints(),
             *IncidentsApi(operations, bodies).endpoints(),
+            *PostMortemApi(operations, bodies).endpoints(),
             *QueryApi(operations, clock).endpoints(),
             *ExplainApi(operations, clock).endpoints(),
             *OperatorApi(operations, clock, bodies, self._reload_all).endpoints(),

@@ -39,11 +39,16 @@ def choose_lever(
     return min(left, key=lambda item: (_misfit(item[1], changed), item[0]), default=None)
 
 
-def calls_in(policy: BranchPolicy, state: State) -> list[LeverCall]:
-    """The lever calls that a state consists of."""
+def calls_in(incident: Incident, state: State) -> list[LeverCall]:
+    """The lever calls that a state consists of.
+
+    Giving back begins with the rotation, where a flip still waits for it (F1).
+    """
+    policy = incident.policy
     if state is State.FREEZING and policy.freeze is not None:
         return [policy.freeze]
-    if state is State.ROTATING and policy.rotate is not None:
+    rotates = state is State.ROTATING or (state is State.RESTORING and incident.rotation_owed)
+    if rotates and policy.rotate is not None:
         return [policy.rotate]
     return list(policy.throttle) if state is State.THROTTLING else []
 

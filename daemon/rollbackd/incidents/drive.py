@@ -15,16 +15,17 @@ import msgspec
 from rollbackd.clock import Clock
 from rollbackd.incidents import messages as m
 from rollbackd.incidents.gauges import IncidentGauges
-from rollbackd.incidents.moves import answers_for
+from rollbackd.incidents.pages import pages_for
 from rollbackd.incidents.performing import LeverRoom, patiently
 from rollbackd.incidents.step import next_command, step
-from rollbackd.model.decisions import Reason
-from rollbackd.model.incidents import Incident, JournalRecord, State
+from rollbackd.incidents.turning import answers_for
+from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.policy import BranchPolicy
 from rollbackd.model.triggers import Trigger
 from rollbackd.ports import (
     Auditor,
     Capture,
+    FreezeProbes,
     LeverTable,
     Notifier,
     Reporter,
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 #: How often an incident that waits for a person looks at its deadlines.
 _IDLE_INTERVAL_MS: Final = 15_000
+#: Between two rounds of the probes of a freeze.
+_CONFIRM_INTERVAL_MS: Final = 500
 #: How long a command may still run once a person has decided, before it is broken off.
 _GRACE_MS: Final = 5_000
 
@@ -50,6 +53,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     levers: LeverTable
     capture: Capture
+    probes: FreezeProbes
     targets: Targets
     auditor: Auditor
     reporter: Reporter
@@ -74,14 +78,16 @@ class Drive:
         self._gauges = gauges
         self._mail: deque[m.Event] = deque()
         self._mail_came = asyncio.Event()
-        # The state that the step being persisted leads to.
-        self._heading = incident.state
-        self._rank = (incident.preempted_by or incident.policy).priority
+        # Who waits to hear that their event is in the journal.
+        self._waiting: list[tuple[m.Event, asyncio.Future[bool]]] = []
+        # What the step being persisted leads to.
+        self._heading = incident
         self._performers: dict[type, Callable[[Any], Coroutine[Any, Any, m.Event]]] = {
             m.Continue: self._continue,
             m.CaptureEvidence: self._capture,
             m.Prepare: self._prepare,
             m.Perform: self._perform,
+            m.ConfirmFreeze: self._confirm_freeze,
             m.Watch: self._watch,
             m.AwaitPerson: self._await_person,
             m.RunAudit: self._audit,
@@ -92,13 +98,30 @@ class Drive:
         self._mail.append(event)
         self._mail_came.set()
 
+    async def hear(self, event: m.Event) -> bool:
+        """Leave an event and wait until it is in the journal: a crash no longer loses it.
+
+        False when the incident ended, or went to another process, before that.
+        """
+        if not self.incident.is_open:
+            return False
+        journaled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((event, journaled))
+        self.tell(event)
+        return await journaled
+
     def join(self, trigger: Trigger, policy: BranchPolicy) -> bool:
         """Tell of another trigger; whether the incident answers for it."""
+        answers = answers_for(self._heading.state, self._rank(), policy)
         self.tell(m.TriggerJoined(trigger=trigger, policy=policy))
-        if not answers_for(self._heading, self._rank, policy):
-            return False
-        self._rank = policy.priority
-        return True
+        return answers
+
+    def _rank(self) -> int:
+        """The priority of the branch that it follows, or that is about to take it over."""
+        followed = self._heading.preempted_by or self._heading.policy
+        joined = [each.policy for each in self._mail if isinstance(each, m.TriggerJoined)]
+        acting = [policy for policy in joined if policy.mode == "act"]
+        return min(policy.priority for policy in (followed, *acting))
 
     async def run(self) -> None:
         """Turn to the end. Whatever is not foreseen asks for a person and is raised."""
@@ -108,11 +131,16 @@ class Drive:
         except Exception:
             await self._around.notifier.page(self.incident, "the incident's task died")
             raise
+        finally:
+            self._answer_waiting(lambda _: True, journaled=False)
 
     async def _turn(self) -> bool:
         """Take one event. False when the incident moved on elsewhere."""
         if self._mail:
-            return await self._take(self._mail.popleft())
+            mail = self._mail.popleft()
+            stays = await self._take(mail)
+            self._answer_waiting(lambda event: event is mail, journaled=stays)
+            return stays
         command = next_command(self.incident)
         assert command is not None
         event = await self._answer(command)
@@ -120,6 +148,12 @@ class Drive:
             # A reading may end the hold; who joined before it was taken comes first.
             return True
         return await self._take(event)
+
+    def _answer_waiting(self, which: Callable[[m.Event], bool], *, journaled: bool) -> None:
+        for event, waiting in [each for each in self._waiting if which(each[0])]:
+            self._waiting.remove((event, waiting))
+            if not waiting.done():
+                waiting.set_result(journaled)
 
     async def _answer(self, command: m.Command) -> m.Event | None:
         """Perform a command; None when it was broken off because a person decided.
@@ -144,7 +178,7 @@ class Drive:
         """Step, persist, show. False when the incident moved on elsewhere."""
         before, now_ms = self.incident, self._around.clock.now()
         after, record = step(before, event, now_ms)
-        self._heading = after.state
+        self._heading = after
         if not after.is_open:
             # Before it counts as ended: a crash must not leave it without its report (F5).
             await self._write_report(after, record)
@@ -160,6 +194,8 @@ class Drive:
                 self._gauges.forget(before)
                 return False
         self.incident = after
+        if record is not None:
+            self._around.notifier.decided(after, record)
         self._report(before, after, record, now_ms)
         await self._page(before, after)
         return True
@@ -180,16 +216,30 @@ class Drive:
     async def _perform(self, command: m.Perform) -> m.Event:
         return await self._room.perform(self.incident, command.intent)
 
-    async def _watch(self, _command: m.Watch) -> m.Event:
+    async def _confirm_freeze(self, command: m.ConfirmFreeze) -> m.Event:
+        if command.again:
+            await self._mail_within(_CONFIRM_INTERVAL_MS)
+        asked = (self._around.probes.confirm(self.incident, probe) for probe in command.probes)
+        confirmations = list(await asyncio.gather(*asked))
+        for each in confirmations:
+            result = "confirmed" if each.confirmed else "not_confirmed"
+            self._around.telemetry.freeze_probes.labels(each.probe, result).inc()
+        return m.FreezeChecked(confirmations=confirmations)
+
+    async def _watch(self, command: m.Watch) -> m.Event:
         last_ms, interval_ms = self.incident.hold.read_at_ms, self.incident.policy.watch_interval_ms
         if last_ms is not None:
             left_ms = last_ms + interval_ms - self._around.clock.now()
             await self._mail_within(min(max(left_ms, 0), interval_ms))
+        drifted = await self._room.drifted(command.flips)
         readings = self._around.targets.read(self.incident, self._around.clock.now())
-        return m.Read(readings=readings)
+        return m.Read(readings=readings, drifted=drifted)
 
-    async def _await_person(self, _command: m.AwaitPerson) -> m.Event:
-        await self._mail_within(_IDLE_INTERVAL_MS)
+    async def _await_person(self, command: m.AwaitPerson) -> m.Event:
+        wait_ms = _IDLE_INTERVAL_MS
+        if command.until_ms is not None:
+            wait_ms = min(wait_ms, max(command.until_ms - self._around.clock.now(), 0))
+        await self._mail_within(wait_ms)
         return m.Continued()
 
     async def _audit(self, _command: m.RunAudit) -> m.Event:
@@ -215,11 +265,8 @@ class Drive:
         )
 
     async def _page(self, before: Incident, after: Incident) -> None:
-        if after.state is State.NEEDS_HUMAN and before.state is not State.NEEDS_HUMAN:
-            await self._around.notifier.page(after, after.reason)
-        late = {each.op_id for each in after.ledger if each.paged_overdue}
-        if late - {each.op_id for each in before.ledger if each.paged_overdue}:
-            await self._around.notifier.page(after, Reason.MEASURE_OVERDUE)
+        for reason in pages_for(before, after):
+            await self._around.notifier.page(after, reason)
 
     async def _write_report(self, ended: Incident, last: JournalRecord | None) -> None:
         journal = await self._patiently(lambda: self._around.store.journal(ended.id))
@@ -251,6 +298,7 @@ class Drive:
                 "event": record.kind,
                 "reason": after.reason,
                 "detail": record.detail,
+                "audit_hash": record.audit_hash,
             },
         )
 

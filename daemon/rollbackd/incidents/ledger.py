@@ -1,5 +1,6 @@
 """The undo ledger: measures are registered before they are taken and given back in reverse."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -35,6 +36,33 @@ def with_restored(incident: Incident, change: Change, *, restored: bool, now_ms:
 def taken(incident: Incident) -> list[Measure]:
     """Measures in force, oldest first."""
     return [m for m in incident.ledger if m.status is MeasureStatus.TAKEN]
+
+
+def perhaps_taken(incident: Incident) -> list[Measure]:
+    """Measures in force, and one whose act is under way, oldest first."""
+    kept = {MeasureStatus.TAKEN, MeasureStatus.REGISTERED}
+    return [m for m in incident.ledger if m.status in kept]
+
+
+def with_left(incident: Incident, now_ms: int) -> Incident:
+    """Whatever is or may be in force is a person's from here on."""
+    ids = {m.op_id for m in perhaps_taken(incident)}
+    for op_id in ids:
+        status = MeasureStatus.LEFT_IN_FORCE
+        incident = _change(incident, op_id, status=status, ended_at_ms=now_ms)
+    return incident
+
+
+def left_in_force(incident: Incident) -> list[Measure]:
+    """Measures that a person left in force and nobody has acknowledged."""
+    return [m for m in incident.ledger if m.status is MeasureStatus.LEFT_IN_FORCE]
+
+
+def with_status(incident: Incident, op_ids: Iterable[str], status: MeasureStatus) -> Incident:
+    """These measures have another status."""
+    for op_id in op_ids:
+        incident = _change(incident, op_id, status=status)
+    return incident
 
 
 def give_back_next(incident: Incident) -> Measure | None:

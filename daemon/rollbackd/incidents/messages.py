@@ -1,11 +1,13 @@
 """What the runner is told to do, and what it answers. One command leads to one event."""
 
+from enum import StrEnum
+
 import msgspec
 
 from rollbackd.model.decisions import Reason
-from rollbackd.model.incidents import AuditCheck, Evidence, Intent
+from rollbackd.model.incidents import AuditCheck, Confirmation, Evidence, Intent
 from rollbackd.model.levers import Applied, Change, LeverKind, Receipt
-from rollbackd.model.policy import BranchPolicy, LeverCall
+from rollbackd.model.policy import BranchPolicy, FreezeProbe, LeverCall
 from rollbackd.model.triggers import TargetReading, Trigger
 
 
@@ -36,12 +38,33 @@ class Perform(msgspec.Struct, frozen=True, kw_only=True):
     intent: Intent
 
 
+class ConfirmFreeze(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask every probe once whether writers stand still; answer `FreezeChecked`.
+
+    The command is given again while one is missing; `again` says that it was given before, so that
+    the shell pauses between two rounds.
+    """
+
+    probes: list[FreezeProbe]
+    again: bool = False
+
+
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
-    """Wait a little, then read the exit targets; answer `Read`."""
+    """Wait a little, then read the exit targets and the pointers; answer `Read`.
+
+    `flips` are the changes that should still stand.
+    """
+
+    flips: list[Change] = []
 
 
 class AwaitPerson(msgspec.Struct, frozen=True, kw_only=True):
-    """Wait for a person's decision; meanwhile answer `Continued` now and then."""
+    """Wait for a person's decision; meanwhile answer `Continued` now and then.
+
+    Not beyond `until_ms`, the deadline of the decision, where it has one.
+    """
+
+    until_ms: int | None = None
 
 
 class RunAudit(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,23 +113,38 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GivenBack(msgspec.Struct, frozen=True, kw_only=True):
-    """A measure was given back; `restored` is False when it was no longer ours."""
+    """A measure or a pointer was put back; `restored` is False when it was no longer ours."""
 
     restored: bool
     receipt: Receipt
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """The act cannot succeed: the target moved, a higher epoch was seen, or it was refused."""
+    """The act cannot succeed: the target moved, a higher epoch was seen, or it was refused.
+
+    With `may_stand` the act may have taken effect all the same: the target did not say.
+    """
 
     reason: Reason
     message: str
+    may_stand: bool = False
+
+
+class FreezeChecked(msgspec.Struct, frozen=True, kw_only=True):
+    """What each probe said, in the order of the command's."""
+
+    confirmations: list[Confirmation]
 
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):
-    """One reading of every exit target."""
+    """One reading of every exit target.
+
+    `drifted` holds, of the flips that were seen not to stand any more, the change from what is
+    there now. A target that could not be read has not drifted.
+    """
 
     readings: list[TargetReading]
+    drifted: list[Change] = []
 
 
 class Audited(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,11 +160,34 @@ class TriggerJoined(msgspec.Struct, frozen=True, kw_only=True):
     policy: BranchPolicy
 
 
+class Decision(StrEnum):
+    """A person's word on an incident."""
+
+    #: Go on: the branch asks before its first act.
+    APPROVE = "approve"
+    #: Do not act: the incident ends as observed.
+    DECLINE = "decline"
+    #: Give every temporary measure back, audit and close.
+    RESTORE = "restore"
+    #: The cache was rotated by hand, after a flip whose own rotation did not happen.
+    ROTATED = "rotated"
+    #: End it as it stands; refused while a temporary measure is in force.
+    ABORT = "abort"
+    #: End it and take the measures that are in force over.
+    ABORT_LEAVING_MEASURES = "abort_leaving_measures"
+
+
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """A person's word: `restore` gives everything back, `abort` ends it as it stands."""
+    """A person's word, a `Decision`; one that does not fit the state changes nothing."""
 
     decision: str
     by: str
+
+
+class CompensationAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """A later step of the unit failed: put the pointer back. Saying it twice changes nothing."""
+
+    because: str
 
 
 class Resumed(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,9 +197,11 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 #: Something the shell has to do.
-Command = Continue | CaptureEvidence | Prepare | Perform | Watch | AwaitPerson | RunAudit
+Command = (
+    Continue | CaptureEvidence | Prepare | Perform | ConfirmFreeze | Watch | AwaitPerson | RunAudit
+)
 
-#: Something that happened; the last three come from outside, at any time.
+#: Something that happened; the last four come from outside, at any time.
 Event = (
     Continued
     | Captured
@@ -148,9 +211,11 @@ Event = (
     | Sealed
     | GivenBack
     | Failed
+    | FreezeChecked
     | Read
     | Audited
     | TriggerJoined
     | Decided
+    | CompensationAsked
     | Resumed
 )

@@ -1,7 +1,8 @@
 """From a firing trigger to a new incident."""
 
+from rollbackd.incidents.chain import chain
 from rollbackd.model.decisions import Reason
-from rollbackd.model.incidents import Incident, JournalRecord, State
+from rollbackd.model.incidents import Incident, JournalRecord, State, Unit
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import BranchPolicy
 from rollbackd.model.triggers import Trigger
@@ -26,14 +27,18 @@ def new_incident(
     trigger: Trigger | None = None,
     pulled_by: str = "",
     objection: Reason | None = None,
+    reason: Reason | None = None,
     note: str = "",
+    unit: Unit | None = None,
 ) -> tuple[Incident, JournalRecord]:
     """A new incident with its first record.
 
-    With an objection it is only observed: it ends here, and nothing is touched.
+    With an objection it is only observed: it ends here, and nothing is touched. `reason` is why it
+    was opened, where that is neither its trigger nor a person.
     """
     state = State.DETECTED if objection is None else State.OBSERVED
-    reason = objection or (Reason.TRIGGER_FIRED if trigger else Reason.PULLED_BY_OPERATOR)
+    fallback = Reason.TRIGGER_FIRED if trigger else Reason.PULLED_BY_OPERATOR
+    reason = objection or reason or fallback
     incident = Incident(
         id=incident_id,
         scope=scope,
@@ -49,6 +54,7 @@ def new_incident(
         closed_at_ms=now_ms if objection else None,
         pulled_by=pulled_by,
         note=note,
+        unit=unit,
     )
     detail: dict[str, object] = {"pulled_by": pulled_by, "note": note}
     if trigger is not None:
@@ -57,7 +63,10 @@ def new_incident(
             "value": trigger.value,
             "labels": dict(trigger.labels),
             "expr": trigger.expr,
+            **({"note": note} if note else {}),
         }
+    if unit is not None:
+        detail["unit"] = {"id": unit.id, "order": unit.order, "step": unit.index + 1}
     record = JournalRecord(
         incident_id=incident_id,
         sequence=1,
@@ -68,4 +77,4 @@ def new_incident(
         reason=reason,
         detail=detail,
     )
-    return incident, record
+    return chain(incident, record)

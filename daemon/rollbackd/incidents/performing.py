@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
+
+from msgspec.structs import replace
 
 from rollbackd.clock import Clock
 from rollbackd.errors import PermanentError, TemporaryError
@@ -85,22 +87,59 @@ class LeverRoom:
             return m.Failed(reason=Reason.LEVER_FAILED, message=_NO_SUCH_LEVER)
         self._telemetry.lever_attempts.labels(lever_name).inc()
         started = self._clock.monotonic()
-        act = self._apply if intent.reverts is None else self._give_back
+        tries = _Tries()
         try:
-            event = await act(incident, lever, intent)
+            if intent.reverts is None:
+                event: m.Sealed | m.GivenBack = await self._apply(incident, lever, intent, tries)
+            else:
+                event = await self._give_back(incident, lever, intent)
         except TargetMovedError as error:
             return self._failure(lever_name, Reason.TARGET_MOVED, error)
         except FencedOffError as error:
             self._telemetry.fence_rejections.inc()
             return self._failure(lever_name, Reason.FENCED_OFF, error)
         except PermanentError as error:
-            return self._failure(lever_name, Reason.LEVER_FAILED, error)
+            may_stand = await self._may_stand(incident, lever, intent, tries)
+            failed = self._failure(lever_name, Reason.LEVER_FAILED, error)
+            return replace(failed, may_stand=may_stand)
         took = self._clock.monotonic() - started
         self._telemetry.lever_duration.labels(lever_name).observe(took)
         return event
 
-    async def _apply(self, incident: Incident, lever: Lever, intent: Intent) -> m.Sealed:
+    async def drifted(self, changes: Sequence[Change]) -> list[Change]:
+        """Of flips that should stand, those that were read not to: each from what is there now.
+
+        A target that cannot be read has not drifted; it is read again with the next reading.
+        """
+        seen = [await self._drifted(change) for change in changes]
+        return [change for change in seen if change is not None]
+
+    async def _drifted(self, change: Change) -> Change | None:
+        lever = self._levers.get(change.target.lever)
+        if lever is None:
+            return None
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                if await lever.verify(change):
+                    return None
+                now = await lever.observe(change.target)
+        except (PermanentError, TemporaryError, TimeoutError) as error:
+            because = str(error) or "no answer in time"
+            extra = {"target": str(change.target), "because": because}
+            logger.warning("cannot read whether a flip still stands", extra=extra)
+            return None
+        # between the two reads it may have come back
+        return None if now.value == change.after else replace(change, before=now)
+
+    async def _apply(
+        self, incident: Incident, lever: Lever, intent: Intent, tries: "_Tries"
+    ) -> m.Sealed:
         change = intent.change
+
+        async def apply() -> Applied:
+            tries.sent += 1
+            return await lever.apply(change, intent.op)
+
         observed = await self._patiently(incident, lambda: lever.observe(change.target))
         reconciled = observed.value == change.after
         if reconciled:
@@ -108,7 +147,7 @@ class LeverRoom:
                 change=change, op_id=intent.op.op_id, version=observed.version, replayed=True
             )
         elif observed.version == change.before.version:
-            applied = await self._patiently(incident, lambda: lever.apply(change, intent.op))
+            applied = await self._patiently(incident, apply)
         else:
             raise TargetMovedError(
                 f"{change.target} holds {observed.value} instead of {change.before.value}"
@@ -116,6 +155,22 @@ class LeverRoom:
         if not await self._patiently(incident, lambda: lever.verify(change)):
             raise TargetMovedError(f"{change.target} was not {change.after} when read back")
         return m.Sealed(receipt=self._receipt(intent, applied, reconciled), applied=applied)
+
+    async def _may_stand(
+        self, incident: Incident, lever: Lever, intent: Intent, tries: "_Tries"
+    ) -> bool:
+        """Whether an act that failed, or an earlier try of it, took effect or still may."""
+        change = intent.change
+        if intent.reverts is not None:
+            return False
+        if intent.inherited or tries.sent > 1:
+            # The answer to the last try says nothing about one that had none.
+            return True
+        try:
+            now = await self._patiently(incident, lambda: lever.observe(change.target))
+        except PermanentError:
+            return True
+        return now.value == change.after
 
     async def _give_back(self, incident: Incident, lever: Lever, intent: Intent) -> m.GivenBack:
         applied = intent.reverts
@@ -155,6 +210,12 @@ class LeverRoom:
 
     async def _patiently(self, incident: Incident, call: Callable[[], Awaitable[T]]) -> T:
         return await patiently(call, self._clock, lambda e: self._on_stuck(incident, e))
+
+
+class _Tries:
+    """How often an act was sent."""
+
+    sent = 0
 
 
 async def patiently(

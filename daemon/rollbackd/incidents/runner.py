@@ -6,6 +6,7 @@ import logging
 from rollbackd.incidents import messages as m
 from rollbackd.incidents.drive import Drive, Surroundings
 from rollbackd.incidents.gauges import IncidentGauges
+from rollbackd.incidents.left_in_force import LeftMeasures
 from rollbackd.incidents.performing import LeverRoom
 from rollbackd.model.incidents import Incident
 from rollbackd.model.policy import BranchPolicy
@@ -30,6 +31,9 @@ class Runner:
         self._drives: dict[str, Drive] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.gauges = IncidentGauges(surroundings.telemetry)
+        self.left = LeftMeasures(
+            surroundings.store, surroundings.levers, surroundings.clock, surroundings.telemetry
+        )
 
     def current(self) -> list[Incident]:
         """The open incidents that this process drives."""
@@ -58,16 +62,26 @@ class Runner:
         return drive is not None and drive.join(trigger, policy)
 
     async def decide(self, incident_id: str, decision: str, *, by: str) -> bool:
-        """Pass a person's word on. False when this process does not drive the incident.
+        """Pass a person's word on, and return once it is in the journal.
 
-        What a person decides is done under a new epoch: the old one may have been fenced off.
+        False when this process does not drive the incident, or no longer does. What a person
+        decides is done under a new epoch: the old one may have been fenced off.
         """
         drive = self._drives.get(incident_id)
         if drive is None or not drive.incident.is_open:
             return False
         drive.tell(m.Resumed(epoch=await self._around.store.next_epoch(drive.incident.scope)))
-        drive.tell(m.Decided(decision=decision, by=by))
-        return True
+        return await drive.hear(m.Decided(decision=decision, by=by))
+
+    async def compensate(self, incident_id: str, *, because: str) -> bool:
+        """Have a step of a unit put back; returns once that is in the journal.
+
+        False when this process does not drive the incident, or no longer does.
+        """
+        drive = self._drives.get(incident_id)
+        if drive is None or not drive.incident.is_open:
+            return False
+        return await drive.hear(m.CompensationAsked(because=because))
 
     async def stop(self) -> None:
         """Stop driving; every incident stays as the journal has it."""
@@ -87,7 +101,9 @@ class Runner:
         task.add_done_callback(lambda _: self._ended(incident.id))
 
     def _ended(self, incident_id: str) -> None:
-        self._drives.pop(incident_id, None)
+        drive = self._drives.pop(incident_id, None)
+        if drive is not None:
+            self.left.note(drive.incident)
         task = self._tasks.pop(incident_id)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.critical(

@@ -2,30 +2,60 @@
 
 from typing import Final
 
-from rollbackd.model.incidents import TERMINAL, State
+from rollbackd.incidents.freezing import freeze_stands
+from rollbackd.incidents.ledger import taken
+from rollbackd.model.incidents import Incident, State
 from rollbackd.model.policy import BranchPolicy
 
-_PEOPLE: Final = frozenset({State.NEEDS_HUMAN, State.ABORTED})
-#: Where an incident goes when another branch takes it over.
-_TAKEOVER: Final = frozenset({State.FREEZING, State.CHOOSING, State.ROTATING, State.THROTTLING})
-#: What may follow once there is something to give back: also a person's word to do so.
-_ACTING: Final = _TAKEOVER | _PEOPLE | {State.RESTORING}
+#: Where an incident goes when another branch takes it over, or once a person has approved that.
+_TAKEOVER: Final = frozenset(
+    {
+        State.AWAITING_APPROVAL,
+        State.FREEZING,
+        State.CHOOSING,
+        State.ROTATING,
+        State.THROTTLING,
+    }
+)
+#: What may follow once something was done: also a person's word, and the unit's.
+_ACTING: Final = _TAKEOVER | {
+    State.RESTORING,
+    State.REVERTING,
+    State.NEEDS_HUMAN,
+    State.ABORTED,
+}
 
-#: From a state, the states that a step may lead to. A state may always stay what it is.
+#: From a state, the states that a step may lead to. A state may always stay what it is; what has
+#: ended only gets notes. No pair stands here that cannot happen.
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    State.DETECTED: frozenset({State.CAPTURING, State.AWAITING_APPROVAL, State.OBSERVED}) | _PEOPLE,
-    State.AWAITING_APPROVAL: frozenset({State.CAPTURING, State.OBSERVED}) | _PEOPLE,
-    State.CAPTURING: frozenset({State.WATCHING}) | _TAKEOVER | _PEOPLE,
-    State.FREEZING: frozenset({State.WATCHING}) | _ACTING,
-    State.CHOOSING: frozenset({State.FLIPPING, State.WATCHING}) | _ACTING,
-    State.FLIPPING: frozenset({State.WATCHING}) | _ACTING,
-    State.ROTATING: frozenset({State.WATCHING}) | _ACTING,
-    State.THROTTLING: frozenset({State.WATCHING}) | _ACTING,
-    State.WATCHING: frozenset({State.ESCALATING}) | _ACTING,
+    State.DETECTED: frozenset({State.CAPTURING, State.AWAITING_APPROVAL, State.ABORTED}),
+    State.AWAITING_APPROVAL: (_TAKEOVER - {State.AWAITING_APPROVAL})
+    | {
+        State.CAPTURING,
+        State.OBSERVED,
+        State.REVERTING,
+        State.NEEDS_HUMAN,
+        State.ABORTED,
+    },
+    State.CAPTURING: _TAKEOVER | {State.ABORTED},
+    State.FREEZING: (_ACTING - {State.FREEZING}) | {State.WATCHING},
+    State.CHOOSING: (_ACTING - {State.CHOOSING}) | {State.FLIPPING},
+    State.FLIPPING: frozenset(
+        {
+            State.CHOOSING,
+            State.ROTATING,
+            State.NEEDS_HUMAN,
+            State.ABORTED,
+        }
+    ),
+    State.ROTATING: (_ACTING - {State.ROTATING}) | {State.WATCHING},
+    State.THROTTLING: (_ACTING - {State.THROTTLING}) | {State.WATCHING},
+    State.WATCHING: _ACTING | {State.ESCALATING, State.FLIPPING},
     State.ESCALATING: _ACTING,
-    State.RESTORING: frozenset({State.AUDITING}) | _PEOPLE,
-    State.AUDITING: frozenset({State.CLOSED}) | _PEOPLE,
-    State.NEEDS_HUMAN: _ACTING,
+    State.REVERTING: frozenset({State.NEEDS_HUMAN, State.ABORTED}),
+    State.RESTORING: frozenset({State.AUDITING, State.REVERTING, State.NEEDS_HUMAN, State.ABORTED}),
+    State.AUDITING: frozenset({State.CLOSED, State.REVERTING, State.NEEDS_HUMAN, State.ABORTED}),
+    State.NEEDS_HUMAN: (_ACTING - {State.NEEDS_HUMAN}) | {State.CAPTURING},
     State.CLOSED: frozenset(),
     State.OBSERVED: frozenset(),
     State.ABORTED: frozenset(),
@@ -59,13 +89,28 @@ class IllegalTransitionError(Exception):
 
 def check_transition(before: State, after: State) -> None:
     """Raise IllegalTransitionError unless the table allows it."""
-    if before is after and before not in TERMINAL:
+    if before is after:
         return
     if after not in TRANSITIONS[before]:
         allowed = ", ".join(sorted(TRANSITIONS[before])) or "nothing"
         raise IllegalTransitionError(
             f"{before} => {after} is not allowed; from {before}: {allowed}"
         )
+
+
+def check_promises(incident: Incident) -> None:
+    """Raise IllegalTransitionError for an incident that must not exist, whatever led to it."""
+    broken = ""
+    if incident.state is State.FLIPPING and not freeze_stands(incident):
+        broken = "a flip without a confirmed freeze (F2)"
+    elif incident.state is State.WATCHING and incident.rotation_owed:
+        broken = "a watch before the cache was rotated (F1)"
+    elif incident.state is State.CLOSED and (taken(incident) or incident.rotation_owed):
+        broken = "closed with a measure in force or a rotation owed (F1, F4)"
+    elif incident.state is State.CLOSED and incident.evidence is None:
+        broken = "closed without evidence (F5)"
+    if broken:
+        raise IllegalTransitionError(f"incident `{incident.id}`: {broken}")
 
 
 def next_state(policy: BranchPolicy, state: State) -> State:

@@ -31,15 +31,45 @@ class Reason(StrEnum):
     NO_KNOWN_GOOD = "no_known_good"
     #: The scope was acted on less than `cooldown` ago.
     COOLDOWN = "cooldown"
-    #: The lever, scope or global budget of acts is spent.
+    #: The lever, rule, scope or global budget of acts is spent.
     BUDGET_SPENT = "budget_spent"
+    #: Too few of the series that the rule usually reads report.
+    INPUT_COVERAGE = "input_coverage"
+    #: What runs is what is known to be good: there is nothing to go back to.
+    KNOWN_GOOD_IS_CURRENT = "known_good_is_current"
+    #: A maintenance window covers the scope.
+    MAINTENANCE_WINDOW = "maintenance_window"
+    #: A change freeze covers the scope, and the policy respects it.
+    CHANGE_FREEZE = "change_freeze"
+    #: As many incidents as may act at the same time already do.
+    CONCURRENT_INCIDENTS = "concurrent_incidents"
+    #: Many scopes tripped at once: one cause, and it is not the canary.
+    CORRELATED_TRIPS = "correlated_trips"
+    #: Too large a share of the scopes would be acted on at the same time.
+    BLAST_RADIUS = "blast_radius"
+    #: The last acts on this scope did not help.
+    INEFFECTIVE_CHAIN = "ineffective_chain"
+    #: The scope was flipped so often that it is latched until a person resets it.
+    FLAP_LATCH = "flap_latch"
+    #: The branch asks a person first.
+    APPROVAL_NEEDED = "approval_needed"
+    #: A person said yes.
+    APPROVED = "approved"
+    #: A person said no.
+    DECLINED = "declined"
+    #: Nobody answered before the deadline; the policy says what then.
+    APPROVAL_EXPIRED = "approval_expired"
 
     # Moving on
+    #: The pins that changed belong to another branch, which shows the same symptoms.
+    PIN_DIFF_DECIDED = "pin_diff_decided"
     #: The change is planned and journaled; nothing has moved yet.
     ACT_PLANNED = "act_planned"
     #: The evidence is stored.
     EVIDENCE_CAPTURED = "evidence_captured"
-    #: Writers are frozen, and the fence was read back.
+    #: The fence was read back; the probes of the branch are asked.
+    FREEZE_IN_FORCE = "freeze_in_force"
+    #: Writers are frozen: the fence was read back, and every probe of the branch agrees.
     FREEZE_CONFIRMED = "freeze_confirmed"
     #: The branch freezes nothing.
     FREEZE_NOT_NEEDED = "freeze_not_needed"
@@ -91,5 +121,27 @@ class Reason(StrEnum):
     MEASURE_OVERDUE = "measure_overdue"
     #: A value that was no longer ours was left alone.
     LEFT_ALONE = "left_alone"
+    #: A person ended the incident and left measures in force.
+    MEASURES_LEFT_IN_FORCE = "measures_left_in_force"
+    #: A limit was all that the branch does, and it could not be put on.
+    THROTTLE_FAILED = "throttle_failed"
+    #: Somebody moved the pointer back during the hold.
+    POINTER_DRIFTED = "pointer_drifted"
+    #: The pointer that drifted was flipped again.
+    REASSERTED = "reasserted"
+    #: The act made it worse: the pointer is put back, once.
+    WORSE_AFTER_ACTING = "worse_after_acting"
+    #: A later step of the unit failed: this one is put back.
+    COMPENSATED = "compensated"
+    #: The pointer stands as it did before the incident.
+    FLIP_REVERTED = "flip_reverted"
+    #: The scope is a later step of a unit: it is rolled back when its turn comes.
+    WAITS_FOR_UNIT = "waits_for_unit"
+    #: The scope is rolled back because it is a step of a unit.
+    STEP_OF_UNIT = "step_of_unit"
+    #: The same bad pins run here as in a region that is being rolled back (K16).
+    SAME_BAD_PINS = "same_bad_pins"
+    #: Regions that were rolled back are not in one state: no further one is touched.
+    REGIONS_DIVERGED = "regions_diverged"
     #: A person closed or aborted it.
     OPERATOR_DECISION = "operator_decision"

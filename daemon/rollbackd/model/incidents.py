@@ -40,6 +40,8 @@ class State(StrEnum):
     AWAITING_APPROVAL = "awaiting_approval"
     #: The last lever did not help: the next one is due.
     ESCALATING = "escalating"
+    #: The pointer is being put back: the flip made it worse, or a later step of the unit failed.
+    REVERTING = "reverting"
     #: A person has to decide; measures stay as they are.
     NEEDS_HUMAN = "needs_human"
     #: Would have acted; a guardrail or observe mode said no. Nothing was touched.
@@ -65,6 +67,12 @@ class MeasureStatus(StrEnum):
     LEFT_ALONE = "left_alone"
     #: Never took effect.
     VOID = "void"
+    #: A person ended the incident and left it in force, or perhaps in force: theirs from then on.
+    LEFT_IN_FORCE = "left_in_force"
+    #: Left in force, and a person said that they know of it.
+    ACKNOWLEDGED = "acknowledged"
+    #: Left in force, and read back later: it is not there any more.
+    ENDED_BY_HAND = "ended_by_hand"
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,8 +98,12 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     kind: LeverKind
     change: Change
     started_at_ms: int
-    #: Set when this act gives a measure back: what `apply` had answered.
+    #: Set when this act gives a measure back, or the pointer: what `apply` had answered.
     reverts: Applied | None = None
+    #: Flips a pointer again that somebody had moved back.
+    reasserts: bool = False
+    #: An earlier process may have sent the act; it may still be under way to the target.
+    inherited: bool = False
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +122,57 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     red_seen: bool = False
 
 
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
+    """What one probe said of a freeze."""
+
+    probe: str
+    confirmed: bool
+    detail: str = ""
+
+
+class TracePoint(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """The exit targets at one reading, by name; None is unknown."""
+
+    at_ms: int
+    values: dict[str, float | None]
+
+
+class SeriesWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """A series that a trigger read, with its samples up to the capture: `[[ms, value], ...]`.
+
+    A long one is thinned evenly: its samples then stand for `count` of them, each for itself and
+    those between it and the one before.
+    """
+
+    metric: str
+    labels: dict[str, str]
+    samples: list[tuple[int, float]]
+    count: int
+
+
+class RootCause(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person found out afterwards (requirements A5)."""
+
+    cause_class: str
+    summary: str
+    owner: str
+    link: str
+    by: str
+    filed_at_ms: int
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """The unit that an incident is a step of: scopes that are rolled back together, in order.
+
+    `order` is one of `incidents.units.Order`: when the next one follows.
+    """
+
+    id: str
+    order: str
+    scopes: list[Scope]
+    index: int
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What was captured before the first act; a source that failed is named, never waited for."""
 
@@ -119,6 +182,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     missing_pins: list[str] = []
     controls: dict[str, object] = {}
     readings: list[TargetReading] = []
+    #: The windows of the series that the triggers read.
+    windows: list[SeriesWindow] = []
     unavailable: list[str] = []
     digest: str = ""
 
@@ -168,6 +233,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     audit: list[AuditCheck] = []
     #: A branch of higher priority that takes over once nothing is pending.
     preempted_by: BranchPolicy | None = None
+    #: Branches that it followed before another one took it over.
+    branches_left: list[str] = []
     #: A person wants everything given back, once nothing is pending.
     restore_asked: bool = False
     #: Intents journaled so far; names the next op id.
@@ -175,6 +242,30 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     pulled_by: str = ""
     #: For people: what went wrong last, or what is waited for.
     note: str = ""
+    #: Who said yes to the first act, where the branch asks.
+    approved_by: str = ""
+    #: When the fence of this branch was read back; its probes are asked from here on.
+    frozen_at_ms: int | None = None
+    #: What the probes said of the freeze when they were asked last.
+    confirmations: list[Confirmation] = []
+    #: The pointers that were flipped and not put back, oldest first.
+    flips: list[Applied] = []
+    #: A flip that no rotation of the cache has followed yet.
+    rotation_owed: bool = False
+    #: Times that the pointer was flipped again because somebody had moved it back.
+    reasserts: int = 0
+    #: Since when every reading was worse than before the act.
+    worse_since_ms: int | None = None
+    #: The pointer was put back once; it is not flipped a second time.
+    reverted: bool = False
+    #: The unit wants this step put back, once nothing is pending.
+    compensation_asked: bool = False
+    unit: Unit | None = None
+    #: Exit targets at each reading, thinned when it grows long.
+    trace: list[TracePoint] = []
+    root_cause: RootCause | None = None
+    #: The `audit_hash` of the newest journal record.
+    chain_head: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -190,7 +281,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
 class JournalRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One step of one incident, written in the same transaction as the incident itself.
 
-    `kind` is the class name of the event that caused the step.
+    `kind` is the class name of the event that caused the step. `audit_hash` chains the records:
+    it is over this record and the hash of the one before.
     """
 
     incident_id: str
@@ -201,3 +293,4 @@ class JournalRecord(msgspec.Struct, frozen=True, kw_only=True):
     to_state: State
     reason: Reason
     detail: dict[str, object] = {}
+    audit_hash: str = ""

@@ -9,7 +9,15 @@ from rollbackd.documents.diagnostics import Diagnostic, Position
 from rollbackd.documents.reader import Document, Fields, Reader
 from rollbackd.documents.yaml import compose
 from rollbackd.model.levers import LeverKind, LeverSpec
-from rollbackd.model.policy import BranchPolicy, Budget, DecisionTree, ExitTarget, LeverCall
+from rollbackd.model.policy import BranchPolicy, DecisionTree, ExitTarget, LeverCall
+from rollbackd.rulefmt.freeze_probes import read_probes
+from rollbackd.rulefmt.guard_settings import (
+    BRANCH_KEYS,
+    TREE_KEYS,
+    positive_duration,
+    read_branch_limits,
+    read_tree_limits,
+)
 from rollbackd.rulefmt.source_text import SourceText, locate
 
 _DEFAULTS: Final = (
@@ -18,9 +26,7 @@ _DEFAULTS: Final = (
     "first_green",
     "watch_interval",
     "max_freeze",
-    "cooldown",
-    "max_event_age",
-    "budget",
+    *BRANCH_KEYS,
 )
 _BRANCH: Final = (
     *_DEFAULTS,
@@ -31,6 +37,7 @@ _BRANCH: Final = (
     "throttle",
     "targets",
     "needs_known_good",
+    "shares_symptoms_with",
 )
 
 
@@ -66,10 +73,11 @@ class _TreeReader:
         self._document = document
         self._check_expression = check_expression
         self._levers = levers
+        self._sharing: dict[str, Reader] = {}
 
     def read(self, root: Reader) -> DecisionTree:
         f = root.fields(
-            ("defaults", "global_budget", "exit_targets", "branches"),
+            (*TREE_KEYS, "defaults", "exit_targets", "branches"),
             required=("exit_targets", "branches"),
         )
         defaults = BranchPolicy(branch="", priority=0)
@@ -86,37 +94,33 @@ class _TreeReader:
                 branches[name] = self._branch(reader, base, targets)
             if not branches:
                 branches_reader.problem("tree/no-branch", "`branches` is empty")
-        return DecisionTree(
-            branches=branches,
-            global_budget=f.read(
-                "global_budget", self._budget, DecisionTree(branches={}).global_budget
-            ),
-            mode=defaults.mode,
-        )
+            branches = self._with_shared_symptoms(branches)
+        return read_tree_limits(f, DecisionTree(branches=branches))
 
     def _common(self, f: Fields, base: BranchPolicy) -> BranchPolicy:
         def duration(key: str, default: int) -> int:
-            return f.read(key, lambda r: self._positive(r, default), default)
+            return f.read(key, lambda r: positive_duration(r, default), default)
 
-        return msgspec.structs.replace(
+        policy = msgspec.structs.replace(
             base,
             mode=f.read("mode", lambda r: r.choice(("act", "observe"), "act"), base.mode),
             hold_ms=duration("hold", base.hold_ms),
             first_green_ms=duration("first_green", base.first_green_ms),
             watch_interval_ms=duration("watch_interval", base.watch_interval_ms),
             max_freeze_ms=duration("max_freeze", base.max_freeze_ms),
-            cooldown_ms=f.read("cooldown", Reader.duration_ms, base.cooldown_ms),
-            max_event_age_ms=duration("max_event_age", base.max_event_age_ms),
-            budget=f.read("budget", self._budget, base.budget),
         )
+        return read_branch_limits(f, policy)
 
     def _branch(
         self, reader: Reader, base: BranchPolicy, targets: dict[str, ExitTarget]
     ) -> BranchPolicy:
         f = reader.fields(_BRANCH, required=("targets",))
+        sharing = f.get("shares_symptoms_with")
+        if sharing is not None:
+            self._sharing[base.branch] = sharing
         policy = msgspec.structs.replace(
             self._common(f, base),
-            freeze=self._optional_call(f, "freeze", LeverKind.TEMPORARY),
+            freeze=self._freeze(f),
             throttle_first=f.read("throttle_first", Reader.boolean, default=False),
             levers=self._calls(f, "levers", LeverKind.POINTER),
             rotate=self._optional_call(f, "rotate", LeverKind.FORWARD),
@@ -142,9 +146,15 @@ class _TreeReader:
         reader = f.get(key)
         return None if reader is None else self._call(reader, kind)
 
-    def _call(self, reader: Reader, kind: LeverKind) -> LeverCall:
+    def _freeze(self, f: Fields) -> LeverCall | None:
+        reader = f.get("freeze")
+        return (
+            None if reader is None else self._call(reader, LeverKind.TEMPORARY, more=("confirm",))
+        )
+
+    def _call(self, reader: Reader, kind: LeverKind, *, more: tuple[str, ...] = ()) -> LeverCall:
         """A lever where it belongs: a freeze has to be one that can be given back, and so on."""
-        f = reader.fields(("lever", "name", "params", "reverts"), required=("lever",))
+        f = reader.fields(("lever", "name", "params", "reverts", *more), required=("lever",))
         fitting = sorted(name for name, spec in self._levers.items() if spec.kind is kind)
         lever = f.read("lever", lambda r: r.choice(fitting), "")
         params = f.get("params")
@@ -156,7 +166,21 @@ class _TreeReader:
             name=f.read("name", Reader.string, ""),
             params=plain if isinstance(plain, dict) else {},
             reverts=f.read("reverts", Reader.string_list, []),
+            confirm=f.read("confirm", read_probes, []),
         )
+
+    def _with_shared_symptoms(self, branches: dict[str, BranchPolicy]) -> dict[str, BranchPolicy]:
+        """Each branch with those that it shares its symptoms with, whole."""
+        linked = dict(branches)
+        for name, reader in self._sharing.items():
+            others = [other for other in branches if other != name]
+            if not others:
+                reader.problem("value/choice", "there is no other branch to share symptoms with")
+                continue
+            rivals = [branches.get(item.choice(others)) for item in reader.items()]
+            shared = [rival for rival in rivals if rival is not None]
+            linked[name] = msgspec.structs.replace(branches[name], shares_symptoms_with=shared)
+        return linked
 
     def _targets(self, reader: Reader) -> dict[str, ExitTarget]:
         found: dict[str, ExitTarget] = {}
@@ -191,17 +215,3 @@ class _TreeReader:
         if not names:
             reader.problem("tree/no-target", "a branch needs at least one exit target")
         return [targets[name] for name in names if name in targets]
-
-    def _budget(self, reader: Reader) -> Budget:
-        f = reader.fields(("acts", "per"), required=("acts", "per"))
-        return Budget(
-            acts=f.read("acts", lambda r: r.integer(1, minimum=0), 1),
-            per_ms=f.read("per", lambda r: self._positive(r, 1), 1),
-        )
-
-    def _positive(self, reader: Reader, default: int) -> int:
-        value = reader.duration_ms(default)
-        if value <= 0:
-            reader.problem("value/range", "the duration must be above `0`")
-            return default
-        return value

@@ -1,7 +1,8 @@
 -- Stores a new incident and its first record, unless the scope has an open one.
--- KEYS: incident, open, journal. ARGV: id, version, open, body, record.
+-- KEYS: incident, open, journal. ARGV: id, version, open, body, state, act, record.
 local incident, open, journal = KEYS[1], KEYS[2], KEYS[3]
-local id, version, is_open, body, record = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local id, version, is_open, body, state, act = unpack(ARGV, 1, 6)
+local record = ARGV[7]
 
 local stored = redis.call('HGET', incident, 'body')
 if stored then
@@ -14,6 +15,6 @@ if is_open == '1' then
   end
   redis.call('SET', open, id)
 end
-redis.call('HSET', incident, 'version', version, 'body', body)
+redis.call('HSET', incident, 'version', version, 'body', body, 'state', state, 'act', act)
 redis.call('RPUSH', journal, record)
 return {'done'}

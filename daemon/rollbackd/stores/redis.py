@@ -1,45 +1,29 @@
-"""The store in Redis, for several replicas of the daemon.
+"""The store in Redis, for several replicas of the daemon; `redis_keys` lists what it keeps.
 
 A scope's keys share a hash tag and each script touches one tag only. The indexes under `{store}`
 are written before the script runs: they may name an incident that was never opened, and readers
 pass over it; they never miss one.
-
-    rollbackd:{service/region}:incident:<id>   HASH version, body (JSON)
-    rollbackd:{service/region}:open            STRING, id of the scope's open incident
-    rollbackd:{service/region}:journal:<id>    LIST of records (JSON), oldest first
-    rollbackd:{service/region}:epoch           STRING, the last epoch that was granted
-    rollbackd:{service/region}:known_good      HASH recorded_at_ms, body (JSON)
-    rollbackd:{store}:scopes                   SET of scopes with incidents or a known good set
-    rollbackd:{store}:incidents                ZSET of incident ids by opened_at_ms
-    rollbackd:{store}:incident_scopes          HASH incident id -> scope
-    rollbackd:{store}:pause                    STRING (JSON), while paused
-    rollbackd:{store}:rule_states              HASH key -> rule instance (JSON)
-    rollbackd:{store}:rule_states_seen         ZSET of their keys by seen_at_ms
-    rollbackd:{store}:dead_letters             LIST (JSON), newest first, at most 1,000
-    rollbackd:{store}:inbox:entries            HASH key -> entry (JSON)
-    rollbackd:{store}:inbox:pending            ZSET of unhandled keys by order of arrival
-    rollbackd:{store}:inbox:latest             HASH fingerprint -> key of its newest entry
-    rollbackd:{store}:inbox:firing             SET of fingerprints whose newest entry fires
-    rollbackd:{store}:inbox:prunable           ZSET `key fingerprint` by received_at_ms
-    rollbackd:{store}:inbox:sequence           STRING, counts arrivals
-    rollbackd:waits                            STRING, counts waits for replicas
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Self
 
 from rollbackd.connections.redis import Argument, Command, RedisConnection, Script
 from rollbackd.errors import PermanentError
+from rollbackd.incidents.states import IllegalTransitionError, check_transition
 from rollbackd.model.events import AlertStatus, KnownGood
-from rollbackd.model.incidents import Incident, JournalRecord
+from rollbackd.model.history import Act, History, Latch, Trip, act_of, trip_of
+from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.triggers import RuleInstance, RuleState
 from rollbackd.ports import DeadLetter, InboxEntry, Pause, ScopeBusyError
+from rollbackd.stores import redis_keys as at
 from rollbackd.stores.records import (
     DEAD_LETTERS,
     INBOX_MEMORY_MS,
     RULE_STATE_MEMORY_MS,
     RULE_STATES,
+    TRIP_MEMORY_MS,
     decode,
     encode,
     rule_state_key,
@@ -53,20 +37,6 @@ _NEXT_EPOCH: Final = Script.load(__package__, "next_epoch")
 _OPEN_INCIDENT: Final = Script.load(__package__, "open_incident")
 _PUT_KNOWN_GOOD: Final = Script.load(__package__, "put_known_good")
 _PUT_RULE_STATES: Final = Script.load(__package__, "put_rule_states")
-
-_SCOPES: Final = "rollbackd:{store}:scopes"
-_INCIDENTS: Final = "rollbackd:{store}:incidents"
-_INCIDENT_SCOPES: Final = "rollbackd:{store}:incident_scopes"
-_PAUSE: Final = "rollbackd:{store}:pause"
-_RULE_STATES: Final = "rollbackd:{store}:rule_states"
-_RULE_STATES_SEEN: Final = "rollbackd:{store}:rule_states_seen"
-_LETTERS: Final = "rollbackd:{store}:dead_letters"
-_ENTRIES: Final = "rollbackd:{store}:inbox:entries"
-_PENDING: Final = "rollbackd:{store}:inbox:pending"
-_LATEST: Final = "rollbackd:{store}:inbox:latest"
-_FIRING: Final = "rollbackd:{store}:inbox:firing"
-_PRUNABLE: Final = "rollbackd:{store}:inbox:prunable"
-_SEQUENCE: Final = "rollbackd:{store}:inbox:sequence"
 
 
 class RedisStore:
@@ -103,44 +73,54 @@ class RedisStore:
             arguments += (entry.key, entry.alert.fingerprint, firing, entry.received_at_ms)
             arguments.append(encode(entry))
         prune_before_ms = max(entry.received_at_ms for entry in entries) - INBOX_MEMORY_MS
-        keys = (_ENTRIES, _PENDING, _LATEST, _FIRING, _PRUNABLE, _SEQUENCE)
+        keys = (at.ENTRIES, at.PENDING, at.LATEST, at.FIRING, at.PRUNABLE, at.SEQUENCE)
         new: int = await self._change(_ACCEPT.call(keys, prune_before_ms, *arguments))
         return new
 
     async def unhandled(self, limit: int) -> list[InboxEntry]:
         """See `ports.Store`."""
-        return await self._entries(await self._range("ZRANGE", _PENDING, limit))
+        return await self._entries(await self._range("ZRANGE", at.PENDING, limit))
 
     async def mark_handled(self, keys: Sequence[str]) -> None:
         """See `ports.Store`."""
         if keys:
-            await self._change(("ZREM", _PENDING, *keys))
+            await self._change(("ZREM", at.PENDING, *keys))
 
     async def firing_alerts(self) -> list[InboxEntry]:
         """See `ports.Store`."""
-        fingerprints = await self._connection.read("SMEMBERS", _FIRING)
+        fingerprints = await self._connection.read("SMEMBERS", at.FIRING)
         if not fingerprints:
             return []
-        keys = await self._connection.read("HMGET", _LATEST, *fingerprints)
+        keys = await self._connection.read("HMGET", at.LATEST, *fingerprints)
         entries = await self._entries([key for key in keys if key is not None])
         return sorted(entries, key=lambda entry: (entry.received_at_ms, entry.key))
 
     async def next_epoch(self, scope: Scope) -> int:
         """See `ports.Store`."""
-        return int(await self._change(_NEXT_EPOCH.call([_key(scope, "epoch")])))
+        return int(await self._change(_NEXT_EPOCH.call([at.of_scope(scope, "epoch")])))
 
     async def open_incident(self, incident: Incident, record: JournalRecord) -> None:
         """See `ports.Store`. Repeating the same call changes nothing."""
-        reply = await self._change(
-            ("SADD", _SCOPES, str(incident.scope)),
-            ("ZADD", _INCIDENTS, "NX", incident.opened_at_ms, incident.id),
-            ("HSETNX", _INCIDENT_SCOPES, incident.id, str(incident.scope)),
-            _OPEN_INCIDENT.call(_keys(incident), *_fields(incident), encode(record)),
-        )
-        match reply:
+        commands: list[Command] = [
+            ("SADD", at.SCOPES, str(incident.scope)),
+            ("ZADD", at.INCIDENTS, "NX", incident.opened_at_ms, incident.id),
+            ("HSETNX", at.INCIDENT_SCOPES, incident.id, str(incident.scope)),
+        ]
+        if incident.is_open:
+            commands.append(("ZADD", at.ACTS, "NX", "+inf", incident.id))
+        trip = trip_of(incident)
+        if trip is not None:
+            commands += (
+                ("ZADD", at.TRIPS, "GT", trip.at_ms, f"{trip.scope} {trip.rule}"),
+                ("ZREMRANGEBYSCORE", at.TRIPS, "-inf", f"({trip.at_ms - TRIP_MEMORY_MS}"),
+            )
+        script = _OPEN_INCIDENT.call(at.of_incident(incident), *_fields(incident), encode(record))
+        match await self._change(*commands, script):
             case [b"busy", other]:
                 await self._change(
-                    ("ZREM", _INCIDENTS, incident.id), ("HDEL", _INCIDENT_SCOPES, incident.id)
+                    ("ZREM", at.INCIDENTS, incident.id),
+                    ("ZREM", at.ACTS, incident.id),
+                    ("HDEL", at.INCIDENT_SCOPES, incident.id),
                 )
                 raise ScopeBusyError(other.decode())
             case [b"exists"]:
@@ -148,16 +128,24 @@ class RedisStore:
 
     async def advance(self, incident: Incident, records: Sequence[JournalRecord]) -> None:
         """See `ports.Store`. Repeating the same call changes nothing."""
-        reply = await self._change(
-            _ADVANCE.call(_keys(incident), *_fields(incident), *map(encode, records))
+        script = _ADVANCE.call(
+            at.of_incident(incident),
+            *_fields(incident),
+            _leads_to(incident.state),
+            *map(encode, records),
         )
-        match reply:
+        match await self._change(script):
             case [b"missing"]:
                 raise stale(incident, None)
             case [b"stale", version]:
                 raise stale(incident, int(version))
+            case [b"illegal", state]:
+                check_transition(State(state.decode()), incident.state)
             case [b"busy", other]:
                 raise ScopeBusyError(other.decode())
+        if not incident.is_open:
+            # behind the script: until it is there, the act is looked at once too often
+            await self._change(("ZADD", at.ACTS, act_of(incident).ended_at_ms or 0, incident.id))
 
     async def incident(self, incident_id: str) -> Incident | None:
         """See `ports.Store`."""
@@ -167,58 +155,87 @@ class RedisStore:
     async def incidents(self, *, open_only: bool = False, limit: int = 100) -> list[Incident]:
         """See `ports.Store`."""
         if not open_only:
-            return await self._incidents(await self._range("ZREVRANGE", _INCIDENTS, limit))
-        ids = await self._of_scopes(lambda scope: ("GET", _key(scope, "open")))
+            return await self._incidents(await self._range("ZREVRANGE", at.INCIDENTS, limit))
+        ids = await self._of_scopes(lambda scope: ("GET", at.of_scope(scope, "open")))
         found = [incident for incident in await self._incidents(ids) if incident.is_open]
         found.sort(key=lambda incident: (incident.opened_at_ms, incident.id), reverse=True)
         return found[:limit]
 
     async def journal(self, incident_id: str) -> list[JournalRecord]:
         """See `ports.Store`."""
-        scope = await self._connection.read("HGET", _INCIDENT_SCOPES, incident_id)
+        scope = await self._connection.read("HGET", at.INCIDENT_SCOPES, incident_id)
         if scope is None:
             return []
-        key = _key(scope.decode(), f"journal:{incident_id}")
+        key = at.of_scope(scope.decode(), f"journal:{incident_id}")
         bodies = await self._connection.read("LRANGE", key, 0, -1)
         return [decode(body, JournalRecord) for body in bodies]
 
+    async def history(self, *, acts_since_ms: int, trips_since_ms: int) -> History:
+        """See `ports.Store`."""
+        ids, trips, latches, scopes = await self._connection.read_many(
+            [
+                ("ZRANGE", at.ACTS, acts_since_ms, "+inf", "BYSCORE"),
+                ("ZRANGE", at.TRIPS, trips_since_ms, "+inf", "BYSCORE", "WITHSCORES"),
+                ("HVALS", at.LATCHES),
+                ("SCARD", at.SCOPES),
+            ]
+        )
+        bodies = await self._of_incidents(ids, "act")
+        acts = [act for body in bodies if body and _counts(act := decode(body, Act), acts_since_ms)]
+        return History(
+            acts=sorted(acts, key=lambda act: (act.opened_at_ms, act.incident_id)),
+            trips=sorted(_trips(trips), key=lambda t: (t.at_ms, str(t.scope), t.rule)),
+            latches=_latches(latches),
+            scopes=scopes,
+        )
+
+    async def latches(self) -> list[Latch]:
+        """See `ports.Store`."""
+        return _latches(await self._connection.read("HVALS", at.LATCHES))
+
+    async def put_latch(self, latch: Latch) -> None:
+        """See `ports.Store`."""
+        await self._change(("HSET", at.LATCHES, f"{latch.scope} {latch.branch}", encode(latch)))
+
     async def put_known_good(self, known_good: KnownGood) -> None:
         """See `ports.Store`; one that is older than the stored one is let go."""
-        keys = [_key(known_good.scope, "known_good")]
+        keys = [at.of_scope(known_good.scope, "known_good")]
         await self._change(
-            ("SADD", _SCOPES, str(known_good.scope)),
+            ("SADD", at.SCOPES, str(known_good.scope)),
             _PUT_KNOWN_GOOD.call(keys, known_good.recorded_at_ms, encode(known_good)),
         )
 
     async def known_good(self, scope: Scope) -> KnownGood | None:
         """See `ports.Store`."""
-        body = await self._connection.read("HGET", _key(scope, "known_good"), "body")
+        body = await self._connection.read("HGET", at.of_scope(scope, "known_good"), "body")
         return None if body is None else decode(body, KnownGood)
 
     async def all_known_good(self) -> list[KnownGood]:
         """See `ports.Store`."""
-        bodies = await self._of_scopes(lambda scope: ("HGET", _key(scope, "known_good"), "body"))
+        bodies = await self._of_scopes(
+            lambda scope: ("HGET", at.of_scope(scope, "known_good"), "body")
+        )
         return [decode(body, KnownGood) for body in bodies]
 
     async def set_pause(self, pause: Pause | None) -> None:
         """See `ports.Store`."""
-        await self._change(("DEL", _PAUSE) if pause is None else ("SET", _PAUSE, encode(pause)))
+        await self._change(("DEL", at.PAUSE) if pause is None else ("SET", at.PAUSE, encode(pause)))
 
     async def pause(self) -> Pause | None:
         """See `ports.Store`."""
-        body = await self._connection.read("GET", _PAUSE)
+        body = await self._connection.read("GET", at.PAUSE)
         return None if body is None else decode(body, Pause)
 
     async def bury(self, letter: DeadLetter) -> None:
         """See `ports.Store`; the newest thousand are kept."""
         await self._change(
-            ("LPUSH", _LETTERS, encode(shortened(letter))),
-            ("LTRIM", _LETTERS, 0, DEAD_LETTERS - 1),
+            ("LPUSH", at.LETTERS, encode(shortened(letter))),
+            ("LTRIM", at.LETTERS, 0, DEAD_LETTERS - 1),
         )
 
     async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
         """See `ports.Store`."""
-        bodies = await self._range("LRANGE", _LETTERS, limit)
+        bodies = await self._range("LRANGE", at.LETTERS, limit)
         return [decode(body, DeadLetter) for body in bodies]
 
     async def put_rule_states(self, instances: Sequence[RuleInstance]) -> None:
@@ -231,15 +248,15 @@ class RedisStore:
             arguments += (rule_state_key(instance), instance.seen_at_ms)
             arguments.append(b"" if ended else encode(instance))
         prune_before_ms = max(i.seen_at_ms for i in instances) - RULE_STATE_MEMORY_MS
-        keys = (_RULE_STATES, _RULE_STATES_SEEN)
+        keys = (at.RULE_STATES, at.RULE_STATES_SEEN)
         await self._change(_PUT_RULE_STATES.call(keys, prune_before_ms, RULE_STATES, *arguments))
 
     async def rule_states(self) -> list[RuleInstance]:
         """See `ports.Store`."""
-        keys = await self._connection.read("ZREVRANGE", _RULE_STATES_SEEN, 0, -1)
+        keys = await self._connection.read("ZREVRANGE", at.RULE_STATES_SEEN, 0, -1)
         if not keys:
             return []
-        bodies = await self._connection.read("HMGET", _RULE_STATES, *keys)
+        bodies = await self._connection.read("HMGET", at.RULE_STATES, *keys)
         return [decode(body, RuleInstance) for body in bodies if body is not None]
 
     async def ping(self) -> None:
@@ -267,41 +284,61 @@ class RedisStore:
     async def _entries(self, keys: Sequence[bytes]) -> list[InboxEntry]:
         if not keys:
             return []
-        bodies = await self._connection.read("HMGET", _ENTRIES, *keys)
+        bodies = await self._connection.read("HMGET", at.ENTRIES, *keys)
         return [decode(body, InboxEntry) for body in bodies if body is not None]
 
     async def _incidents(self, ids: Sequence[str | bytes]) -> list[Incident]:
+        bodies = await self._of_incidents(ids, "body")
+        return [decode(body, Incident) for body in bodies if body is not None]
+
+    async def _of_incidents(self, ids: Sequence[str | bytes], field: str) -> list[Any]:
         if not ids:
             return []
         names = [id_.decode() if isinstance(id_, bytes) else id_ for id_ in ids]
-        scopes = await self._connection.read("HMGET", _INCIDENT_SCOPES, *names)
-        bodies = await self._connection.read_many(
+        scopes = await self._connection.read("HMGET", at.INCIDENT_SCOPES, *names)
+        return await self._connection.read_many(
             [
-                ("HGET", _key(scope.decode(), f"incident:{name}"), "body")
+                ("HGET", at.of_scope(scope.decode(), f"incident:{name}"), field)
                 for name, scope in zip(names, scopes, strict=True)
                 if scope is not None
             ]
         )
-        return [decode(body, Incident) for body in bodies if body is not None]
 
     async def _of_scopes(self, command: Callable[[str], Command]) -> list[Any]:
-        members = await self._connection.read("SMEMBERS", _SCOPES)
+        members = await self._connection.read("SMEMBERS", at.SCOPES)
         scopes = sorted(member.decode() for member in members)
         replies = await self._connection.read_many([command(scope) for scope in scopes])
         return [reply for reply in replies if reply is not None]
 
 
-def _key(scope: Scope | str, part: str) -> str:
-    return f"rollbackd:{{{scope}}}:{part}"
+def _fields(incident: Incident) -> tuple[str, int, int, bytes, str, bytes]:
+    state, act = str(incident.state), encode(act_of(incident))
+    return incident.id, incident.version, int(incident.is_open), encode(incident), state, act
 
 
-def _keys(incident: Incident) -> tuple[str, str, str]:
-    return (
-        _key(incident.scope, f"incident:{incident.id}"),
-        _key(incident.scope, "open"),
-        _key(incident.scope, f"journal:{incident.id}"),
-    )
+def _leads_to(state: State) -> str:
+    """The states that may be followed by this one, each in blanks."""
+    return f" {' '.join(before for before in State if _may_follow(before, state))} "
 
 
-def _fields(incident: Incident) -> tuple[str, int, int, bytes]:
-    return incident.id, incident.version, int(incident.is_open), encode(incident)
+def _may_follow(before: State, after: State) -> bool:
+    try:
+        check_transition(before, after)
+    except IllegalTransitionError:
+        return False
+    return True
+
+
+def _counts(act: Act, since_ms: int) -> bool:
+    return act.ended_at_ms is None or act.ended_at_ms >= since_ms
+
+
+def _latches(bodies: Sequence[bytes]) -> list[Latch]:
+    latches = [decode(body, Latch) for body in bodies]
+    return sorted(latches, key=lambda latch: (str(latch.scope), latch.branch))
+
+
+def _trips(flat: Sequence[bytes]) -> Iterator[Trip]:
+    for member, at_ms in zip(flat[::2], flat[1::2], strict=True):
+        scope, _, rule = member.decode().partition(" ")
+        yield Trip(scope=Scope.parse(scope), rule=rule, at_ms=int(float(at_ms)))

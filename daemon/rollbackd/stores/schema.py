@@ -65,4 +65,32 @@ MIGRATIONS: Final = (
         """,
         "CREATE INDEX rule_states_by_age ON rule_states (seen_at_ms)",
     ),
+    (
+        "ALTER TABLE incidents ADD COLUMN state TEXT NOT NULL DEFAULT ''",
+        "UPDATE incidents SET state = json_extract(CAST(body AS TEXT), '$.state')",
+        # act: in short, for the guardrails; null for what only observed.
+        "ALTER TABLE incidents ADD COLUMN act BLOB",
+        # Far in the future while it is open.
+        "ALTER TABLE incidents ADD COLUMN ended_at_ms INTEGER",
+        "CREATE INDEX acts_by_end ON incidents (ended_at_ms) WHERE act IS NOT NULL",
+        """
+        CREATE TABLE trips (
+          scope TEXT NOT NULL,
+          rule TEXT NOT NULL,
+          at_ms INTEGER NOT NULL,
+          PRIMARY KEY (scope, rule)
+        ) STRICT
+        """,
+        "CREATE INDEX trips_by_age ON trips (at_ms)",
+        """
+        CREATE TABLE latches (
+          scope TEXT NOT NULL,
+          branch TEXT NOT NULL,
+          body BLOB NOT NULL,
+          PRIMARY KEY (scope, branch)
+        ) STRICT
+        """,
+        "CREATE TABLE scopes (scope TEXT PRIMARY KEY) STRICT",
+        "INSERT INTO scopes SELECT scope FROM known_good UNION SELECT scope FROM incidents",
+    ),
 )

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Final, Self, TypeVar
 
 from rollbackd.connections.sqlite import Database
-from rollbackd.errors import PermanentError
 from rollbackd.model.events import AlertStatus, KnownGood
+from rollbackd.model.history import History, Latch
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Scope
 from rollbackd.model.triggers import RuleInstance, RuleState
-from rollbackd.ports import DeadLetter, InboxEntry, Pause, ScopeBusyError
+from rollbackd.ports import DeadLetter, InboxEntry, Pause
 from rollbackd.stores.records import (
     DEAD_LETTERS,
     INBOX_MEMORY_MS,
@@ -21,9 +21,9 @@ from rollbackd.stores.records import (
     encode,
     rule_state_key,
     shortened,
-    stale,
 )
 from rollbackd.stores.schema import MIGRATIONS
+from rollbackd.stores.sqlite_incidents import advance, history, open_incident
 
 T = TypeVar("T")
 
@@ -103,11 +103,11 @@ class SQLiteStore:
 
     async def open_incident(self, incident: Incident, record: JournalRecord) -> None:
         """See `ports.Store`. Repeating the same call changes nothing."""
-        await self._database.run(lambda connection: _open_incident(connection, incident, record))
+        await self._database.run(lambda connection: open_incident(connection, incident, record))
 
     async def advance(self, incident: Incident, records: Sequence[JournalRecord]) -> None:
         """See `ports.Store`. Repeating the same call changes nothing."""
-        await self._database.run(lambda connection: _advance(connection, incident, records))
+        await self._database.run(lambda connection: advance(connection, incident, records))
 
     async def incident(self, incident_id: str) -> Incident | None:
         """See `ports.Store`."""
@@ -125,10 +125,28 @@ class SQLiteStore:
             incident_id,
         )
 
+    async def history(self, *, acts_since_ms: int, trips_since_ms: int) -> History:
+        """See `ports.Store`."""
+        return await self._database.read(
+            lambda connection: history(connection, acts_since_ms, trips_since_ms)
+        )
+
+    async def latches(self) -> list[Latch]:
+        """See `ports.Store`."""
+        return await self._all(Latch, "SELECT body FROM latches ORDER BY scope, branch")
+
+    async def put_latch(self, latch: Latch) -> None:
+        """See `ports.Store`."""
+        row = (str(latch.scope), latch.branch, encode(latch))
+        await self._database.run(
+            lambda connection: connection.execute(
+                "INSERT OR REPLACE INTO latches VALUES (?, ?, ?)", row
+            )
+        )
+
     async def put_known_good(self, known_good: KnownGood) -> None:
         """See `ports.Store`; one that is older than the stored one is let go."""
-        row = (str(known_good.scope), known_good.recorded_at_ms, encode(known_good))
-        await self._database.run(lambda connection: connection.execute(_PUT_KNOWN_GOOD, row))
+        await self._database.run(lambda connection: _put_known_good(connection, known_good))
 
     async def known_good(self, scope: Scope) -> KnownGood | None:
         """See `ports.Store`."""
@@ -227,71 +245,11 @@ def _accept_one(connection: sqlite3.Connection, entry: InboxEntry) -> bool:
     return True
 
 
-def _open_incident(
-    connection: sqlite3.Connection, incident: Incident, record: JournalRecord
-) -> None:
-    body = encode(incident)
-    stored = connection.execute(
-        "SELECT body FROM incidents WHERE id = ?", (incident.id,)
-    ).fetchone()
-    if stored is not None:
-        if stored[0] == body:
-            return
-        raise PermanentError(f"incident `{incident.id}` is in the store already")
-    _refuse_second_open(connection, incident)
-    connection.execute(
-        "INSERT INTO incidents VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            incident.id,
-            str(incident.scope),
-            incident.is_open,
-            incident.version,
-            incident.opened_at_ms,
-            body,
-        ),
-    )
-    _append(connection, incident, [record])
-
-
-def _advance(
-    connection: sqlite3.Connection, incident: Incident, records: Sequence[JournalRecord]
-) -> None:
-    body = encode(incident)
-    stored = connection.execute(
-        "SELECT version, body FROM incidents WHERE id = ?", (incident.id,)
-    ).fetchone()
-    version, before = stored or (None, None)
-    if before == body:
-        return
-    if version is None or version != incident.version - 1:
-        raise stale(incident, version)
-    _refuse_second_open(connection, incident)
-    connection.execute(
-        "UPDATE incidents SET open = ?, version = ?, body = ? WHERE id = ?",
-        (incident.is_open, incident.version, body, incident.id),
-    )
-    _append(connection, incident, records)
-
-
-def _refuse_second_open(connection: sqlite3.Connection, incident: Incident) -> None:
-    if not incident.is_open:
-        return
-    # the unique index would refuse it too, without saying which one is open
-    other = connection.execute(
-        "SELECT id FROM incidents WHERE scope = ? AND open = 1 AND id <> ?",
-        (str(incident.scope), incident.id),
-    ).fetchone()
-    if other is not None:
-        raise ScopeBusyError(other[0])
-
-
-def _append(
-    connection: sqlite3.Connection, incident: Incident, records: Sequence[JournalRecord]
-) -> None:
-    connection.executemany(
-        "INSERT INTO journal (incident_id, body) VALUES (?, ?)",
-        [(incident.id, encode(record)) for record in records],
-    )
+def _put_known_good(connection: sqlite3.Connection, known_good: KnownGood) -> None:
+    scope = str(known_good.scope)
+    connection.execute("INSERT OR IGNORE INTO scopes VALUES (?)", (scope,))
+    row = (scope, known_good.recorded_at_ms, encode(known_good))
+    connection.execute(_PUT_KNOWN_GOOD, row)
 
 
 def _set_pause(connection: sqlite3.Connection, pause: Pause | None) -> None:

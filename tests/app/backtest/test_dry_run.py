@@ -94,6 +94,24 @@ def test_what_would_ask_for_a_person_counts_as_open_for_the_hold(tmp_path: Path)
     assert decided(findings)[1] == (700, "cooldown")
 
 
+@pytest.mark.parametrize(
+    ("otherwise", "outcome", "acts"), [("stand_down", "observed", False), ("act", "closed", True)]
+)
+def test_nobody_answers_a_branch_that_asks_first(
+    tmp_path: Path, otherwise: str, outcome: str, *, acts: bool
+) -> None:
+    """At the deadline its policy decides; a probe has no writers to ask and counts as agreed."""
+    asking = TREE.replace(
+        "    freeze: {lever: write_block}\n",
+        "    freeze: {lever: write_block, confirm: [{probe: consumers, group: g}]}\n"
+        f"    approval: {{within: 1m, otherwise: {otherwise}}}\n",
+    )
+    recording = [pinned(), *level((10, 11), (60, 1), (700, 1))]
+    (decision,) = played(tmp_path, recording, tree=asking).decisions
+    assert decision.outcome == outcome
+    assert bool(decision.acts) is acts
+
+
 def test_each_decision_finds_the_scope_as_it_was_recorded(tmp_path: Path) -> None:
     """The first rollback did not happen, so the second one has it all to do again."""
     recording = [pinned(), *level((10, 11), (60, 1), (1_000, 11), (1_400, 1))]
@@ -104,5 +122,6 @@ def test_each_decision_finds_the_scope_as_it_was_recorded(tmp_path: Path) -> Non
 def test_the_budget_is_spent_by_what_would_have_acted(tmp_path: Path) -> None:
     """Three in a day, as the tree says."""
     points = [p for n in range(4) for p in ((1_000 * n + 10, 11), (1_000 * n + 20, 1))]
-    findings = played(tmp_path, [pinned(), *level(*points)])
+    steady = f"flap_latch: {{times: 9, within: 1h}}\n{TREE}"
+    findings = played(tmp_path, [pinned(), *level(*points)], tree=steady)
     assert [reason for _, reason in decided(findings)] == ["trigger_fired"] * 3 + ["budget_spent"]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from rollbackd.app.backtest.html.axes import TimeScale, ValueScale
 from rollbackd.app.backtest.html.page import page
 from rollbackd.app.backtest.labels import Label
 from rollbackd.app.backtest.scoring import score
+from rollbackd.drawing.axes import TimeScale, ValueScale
 from tests.app.backtest.playing import HIGH, PINS, event, level, pinned, played
 from tests.app.backtest.recordings import START_MS
 

@@ -5,6 +5,7 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.evaluation import EvaluationLoop
 from rollbackd.app.intake import Intake
 from rollbackd.app.targets import LiveTargets
+from rollbackd.app.windows import LiveWindows
 from rollbackd.clock import ManualClock
 from rollbackd.connections.sqlite import Database
 from rollbackd.controls.sqlite import SQLiteControls
@@ -27,8 +29,9 @@ from rollbackd.evidence.pins import PinsTable
 from rollbackd.evidence.report import FileReporter
 from rollbackd.incidents.runner import Runner, Surroundings
 from rollbackd.levers import build_levers
-from rollbackd.model.incidents import Incident, State
+from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.labels import format_labels
+from rollbackd.probes import Probes
 from rollbackd.rulefmt.test_files import read_test_file
 from rollbackd.settings import Settings, default_settings
 from rollbackd.stores.sqlite import SQLiteStore
@@ -48,6 +51,7 @@ from tests.app.backtest.recordings import MINUTE, RAG, START_MS, hour
 from tests.app.backtest.recordings import write as write_lines
 from tests.incidents.manual_time import until
 
+L = TypeVar("L", bound="Live")
 #: (time, rule, state, labels).
 Verdict = tuple[int, str, str, str]
 
@@ -75,11 +79,17 @@ class Live:
                 store=store,
                 levers=levers,
                 capture=EvidenceCapture(
-                    store=store, controls=controls, targets=targets, pins=pins, clock=self.clock
+                    store=store,
+                    controls=controls,
+                    targets=targets,
+                    windows=LiveWindows(lambda: self.engine, chosen.scope_labels),
+                    pins=pins,
+                    clock=self.clock,
                 ),
+                probes=Probes(kafka=None),
                 targets=targets,
-                auditor=IncidentAuditor(levers),
-                reporter=FileReporter(folder),
+                auditor=IncidentAuditor(levers, store, controls),
+                reporter=FileReporter(folder, controls=controls, pins=pins),
                 notifier=Nobody(),
                 clock=self.clock,
                 telemetry=telemetry,
@@ -135,6 +145,9 @@ class Nobody:
     async def page(self, incident: Incident, reason: str) -> None:
         """Say nothing."""
 
+    def decided(self, incident: Incident, record: JournalRecord) -> None:
+        """Say nothing."""
+
 
 def verdicts_of(findings: Findings) -> list[Verdict]:
     return [
@@ -143,7 +156,9 @@ def verdicts_of(findings: Findings) -> list[Verdict]:
     ]
 
 
-async def lived(path: Path, configuration: Configuration, chosen: Settings, folder: Path) -> Live:
+async def lived(
+    path: Path, configuration: Configuration, chosen: Settings, folder: Path, kind: type[L]
+) -> L:
     """The recording on the daemon's own path."""
     recording = FileRecording(path, Faults(), now_ms=NOW_MS)
     await recording.open()
@@ -151,7 +166,7 @@ async def lived(path: Path, configuration: Configuration, chosen: Settings, fold
     await recording.close()
     store = await SQLiteStore.open(await Database.open(folder / "store.db"))
     controls = await SQLiteControls.open(await Database.open(folder / "controls.db"))
-    live = Live(configuration, chosen, store, controls, folder)
+    live = kind(configuration, chosen, store, controls, folder)
     await live.feed(entries)
     return live
 
@@ -161,7 +176,7 @@ async def test_the_live_path_and_backtest_say_the_same_of_a_rollout(tmp_path: Pa
     chosen = default_settings()
     lines = hour(RAG, length_ms=8 * MINUTE)
     path = write_lines(tmp_path / "rollout.ndjson", lines)
-    live = await lived(path, load(chosen), chosen, tmp_path)
+    live = await lived(path, load(chosen), chosen, tmp_path, Live)
     incident = await live.incident()
     await live.runner.stop()
     await live.store.close()
@@ -258,7 +273,7 @@ def test_leaving_rounds_out_changes_nothing(tmp_path: Path, seed: int) -> None:
     path = write(tmp_path / "recording", events)
 
     async def live() -> list[Verdict]:
-        lived_through = await lived(path, load(chosen), chosen, tmp_path)
+        lived_through = await lived(path, load(chosen), chosen, tmp_path, Live)
         await lived_through.runner.stop()
         await lived_through.store.close()
         return lived_through.verdicts

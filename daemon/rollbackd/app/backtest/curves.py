@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rollbackd.app.backtest.findings import Curve, Line
-from rollbackd.app.backtest.thresholds import Drawn, drawn
 from rollbackd.model.labels import METRIC_NAME, Labels
 from rollbackd.promql.expressions import CompiledExpr
+from rollbackd.promql.thresholds import Drawn, drawn
 from rollbackd.rulefmt.rule_files import RuleFile, RuleKind
 from rollbackd.triggers.engine import Engine
 

@@ -15,10 +15,10 @@ from rollbackd.clock import Clock
 from rollbackd.evidence.capture import EvidenceCapture
 from rollbackd.evidence.pins import PinsTable
 from rollbackd.incidents import messages as m
-from rollbackd.incidents.moves import answers_for
 from rollbackd.incidents.performing import LeverRoom
 from rollbackd.incidents.step import next_command, step
-from rollbackd.model.incidents import Incident
+from rollbackd.incidents.turning import answers_for
+from rollbackd.model.incidents import Confirmation, Incident, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import BranchPolicy
 from rollbackd.model.triggers import TargetReading, Trigger, Verdict
@@ -35,7 +35,7 @@ class Case:
     acts: list[Act] = field(default_factory=list)
     joined: list[Joined] = field(default_factory=list)
     branches: list[str] = field(default_factory=list)
-    mail: list[m.TriggerJoined] = field(default_factory=list)
+    mail: list[m.TriggerJoined | m.CompensationAsked] = field(default_factory=list)
     rank: int = 0
 
     def __post_init__(self) -> None:
@@ -94,6 +94,12 @@ class DryRunner:
         )
         return answered
 
+    async def compensate(self, incident_id: str, *, because: str) -> bool:
+        """See Driver."""
+        case = self.cases[incident_id]
+        case.mail.append(m.CompensationAsked(because=because))
+        return case.incident.is_open
+
     async def advance(self, now_ms: int) -> None:
         """Do everything that is due by now."""
         for case in self._open:
@@ -129,6 +135,13 @@ class DryRunner:
                 return prepared
             case m.Perform():
                 return await self._room.perform(incident, command.intent)
+            case m.ConfirmFreeze():
+                # a recording has no writers that could be probed
+                return m.FreezeChecked(
+                    confirmations=[
+                        Confirmation(probe=each.kind, confirmed=True) for each in command.probes
+                    ]
+                )
             case m.RunAudit():
                 # nothing was moved, so there is nothing to check
                 return m.Audited(checks=[])
@@ -152,8 +165,10 @@ class DryRunner:
 def _next_look(incident: Incident) -> int:
     """When an incident that waits is looked at next."""
     hold, policy = incident.hold, incident.policy
-    if isinstance(next_command(incident), m.AwaitPerson):
-        return incident.entered_at_ms + policy.hold_ms
+    command = next_command(incident)
+    if isinstance(command, m.AwaitPerson):
+        ends_ms = incident.entered_at_ms + policy.hold_ms
+        return ends_ms if command.until_ms is None else command.until_ms
     if hold.read_at_ms is None:
         return incident.entered_at_ms
     return hold.read_at_ms + min(policy.watch_interval_ms, policy.hold_ms - hold.green_ms)
@@ -161,8 +176,12 @@ def _next_look(incident: Incident) -> int:
 
 def _looked(incident: Incident, at_ms: int) -> m.Event:
     """What is assumed of the time after a decision."""
+    if incident.state is State.AWAITING_APPROVAL:
+        return m.Continued()  # nobody answers: the policy decides at the deadline
     if isinstance(next_command(incident), m.AwaitPerson):
-        return m.Decided(decision="abort", by=f"the end of the dry run at {at_ms}")
+        return m.Decided(
+            decision=m.Decision.ABORT_LEAVING_MEASURES, by=f"the end of the dry run at {at_ms}"
+        )
     return m.Read(
         readings=[
             TargetReading(

@@ -5,7 +5,9 @@ from bisect import insort
 from collections.abc import Sequence
 
 from rollbackd.errors import PermanentError
+from rollbackd.incidents.states import check_transition
 from rollbackd.model.events import AlertStatus, KnownGood
+from rollbackd.model.history import History, Latch, Trip, act_of, trip_of
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Scope
 from rollbackd.model.triggers import RuleInstance
@@ -28,6 +30,11 @@ class MemoryStore:
         self._waiting: dict[str, InboxEntry] = {}
         self._incidents: dict[str, Incident] = {}
         self._by_age: list[tuple[int, str]] = []
+        #: Those that were opened to act.
+        self._acts: dict[str, None] = {}
+        self._trips: dict[tuple[Scope, str], Trip] = {}
+        self._latches: dict[tuple[Scope, str], Latch] = {}
+        self._scopes: set[Scope] = set()
         self._journals: dict[str, list[JournalRecord]] = {}
         self._epochs: dict[Scope, int] = {}
         self._known_good: dict[Scope, KnownGood] = {}
@@ -81,6 +88,11 @@ class MemoryStore:
             for other in self._incidents.values():
                 if other.is_open and other.scope == incident.scope:
                     raise ScopeBusyError(other.id)
+            self._acts[incident.id] = None
+        self._scopes.add(incident.scope)
+        trip = trip_of(incident)
+        if trip is not None:
+            self._trips[trip.scope, trip.rule] = trip
         insort(self._by_age, (incident.opened_at_ms, incident.id))
         self._incidents[incident.id] = incident
         self._journals[incident.id] = [record]
@@ -92,6 +104,7 @@ class MemoryStore:
             return
         if stored is None or stored.version != incident.version - 1:
             raise stale(incident, stored.version if stored is not None else None)
+        check_transition(stored.state, incident.state)
         self._incidents[incident.id] = incident
         self._journals[incident.id] += records
 
@@ -112,8 +125,27 @@ class MemoryStore:
         """See `ports.Store`."""
         return list(self._journals.get(incident_id, ()))
 
+    async def history(self, *, acts_since_ms: int, trips_since_ms: int) -> History:
+        """See `ports.Store`."""
+        acts = (act_of(self._incidents[incident_id]) for incident_id in self._acts)
+        return History(
+            acts=[act for act in acts if act.is_open or (act.ended_at_ms or 0) >= acts_since_ms],
+            trips=[trip for trip in self._trips.values() if trip.at_ms >= trips_since_ms],
+            latches=await self.latches(),
+            scopes=len(self._scopes),
+        )
+
+    async def latches(self) -> list[Latch]:
+        """See `ports.Store`."""
+        return [self._latches[key] for key in sorted(self._latches)]
+
+    async def put_latch(self, latch: Latch) -> None:
+        """See `ports.Store`."""
+        self._latches[latch.scope, latch.branch] = latch
+
     async def put_known_good(self, known_good: KnownGood) -> None:
         """See `ports.Store`."""
+        self._scopes.add(known_good.scope)
         stored = self._known_good.get(known_good.scope)
         if stored is None or stored.recorded_at_ms <= known_good.recorded_at_ms:
             self._known_good[known_good.scope] = known_good

@@ -23,6 +23,7 @@ from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.evaluation import EvaluationLoop
 from rollbackd.app.intake import Intake
 from rollbackd.app.targets import LiveTargets
+from rollbackd.app.windows import LiveWindows
 from rollbackd.clock import ManualClock
 from rollbackd.evidence.capture import EvidenceCapture
 from rollbackd.evidence.pins import PinsTable
@@ -32,8 +33,8 @@ from rollbackd.model.decisions import Reason
 from rollbackd.model.events import Batch, KnownGood
 from rollbackd.model.incidents import Incident
 from rollbackd.model.triggers import Trigger
+from rollbackd.promql.routes import Refusal
 from rollbackd.promql.series import LOOKBACK_MS
-from rollbackd.promql.store import Refusal
 from rollbackd.settings import Settings
 from rollbackd.telemetry import Telemetry
 
@@ -106,7 +107,12 @@ class _Player:
             store=store,
             room=LeverRoom(build_levers(controls, clock), clock, telemetry, _nobody),
             capture=EvidenceCapture(
-                store=store, controls=controls, targets=targets, pins=pins, clock=clock
+                store=store,
+                controls=controls,
+                targets=targets,
+                windows=LiveWindows(lambda: engine, settings.scope_labels),
+                pins=pins,
+                clock=clock,
             ),
             controls=controls,
             pins=pins,
@@ -128,6 +134,8 @@ class _Player:
                 scope_labels=settings.scope_labels,
                 on_ignored=self._ignored,
                 new_id=_Numbered(),
+                pins_of=pins.of,
+                scopes_of=pins.scopes_of,
             ),
             clock=clock,
             telemetry=telemetry,

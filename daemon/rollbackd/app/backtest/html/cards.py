@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from rollbackd.app.backtest.findings import Act, Decision, Findings, Moved
-from rollbackd.app.backtest.html.markup import Markup, element, joined, table
 from rollbackd.app.backtest.timeline import Run, ending, refusals
 from rollbackd.app.backtest.times import format_time
+from rollbackd.drawing.markup import Markup, element, joined, table
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import State
 

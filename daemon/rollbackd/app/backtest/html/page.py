@@ -5,15 +5,15 @@ from typing import Final
 
 from rollbackd.app.backtest.findings import Findings
 from rollbackd.app.backtest.html.cards import decisions
-from rollbackd.app.backtest.html.markup import Markup, element, joined, table
 from rollbackd.app.backtest.html.plots import plots
-from rollbackd.app.backtest.html.style import CSS
 from rollbackd.app.backtest.html.swimlanes import key, swimlanes
 from rollbackd.app.backtest.labels import Label
 from rollbackd.app.backtest.scoring import Score
 from rollbackd.app.backtest.timeline import scopes_of, verdict
 from rollbackd.app.backtest.times import format_time
 from rollbackd.documents.durations import format_duration
+from rollbackd.drawing.markup import Markup, element, joined, table
+from rollbackd.drawing.style import CSS
 from rollbackd.model.triggers import RuleState
 
 #: Nothing may be fetched, and nothing may run.

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rollbackd.app.backtest.findings import Decision, Findings
-from rollbackd.app.backtest.html.axes import WIDTH, TimeScale
-from rollbackd.app.backtest.html.markup import Markup, element, joined
 from rollbackd.app.backtest.labels import Label
 from rollbackd.app.backtest.timeline import Span, spans
 from rollbackd.app.backtest.times import format_time
+from rollbackd.drawing.axes import WIDTH, TimeScale
+from rollbackd.drawing.markup import Markup, element, joined
 
 _GUTTER: Final = 210.0
 _LANE: Final = 30.0

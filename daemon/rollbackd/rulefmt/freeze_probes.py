@@ -1,0 +1,83 @@
+"""`confirm:` of a freeze -> FreezeProbe: what has to prove that writers stand still."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from rollbackd.documents.reader import Fields, Reader
+from rollbackd.model.policy import FreezeProbe
+
+_WRITE: Final = ("probe", "url", "method", "body", "token_file", "refused_with")
+_CONSUMERS: Final = ("probe", "group")
+_METHODS: Final = ("POST", "PUT", "PATCH", "DELETE")
+#: 423 Locked and 503 Service Unavailable: how a service says that it takes no writes (K20).
+_REFUSALS: Final = (423, 503)
+
+
+def read_probes(reader: Reader) -> list[FreezeProbe]:
+    """Every probe of the list; one that is wrong is reported and left out."""
+    probes = [_probe(item) for item in reader.items()]
+    return [probe for probe in probes if probe is not None]
+
+
+def _probe(reader: Reader) -> FreezeProbe | None:
+    kinds = {str(key): value for key, value in reader.entries()}
+    named = kinds.get("probe")
+    if named is None:
+        reader.problem("key/missing", "`probe` is missing", fix="add `probe:`")
+        return None
+    kind = named.choice(("write", "consumers"))
+    if kind == "write":
+        return FreezeProbe(kind=kind, params=_write(reader.fields(_WRITE, required=("url",))))
+    if kind == "consumers":
+        f = reader.fields(_CONSUMERS, required=("group",))
+        return FreezeProbe(kind=kind, params={"group": f.read("group", _text, "")})
+    return None
+
+
+def _write(f: Fields) -> dict[str, object]:
+    return {
+        "url": f.read("url", _url, ""),
+        "method": f.read("method", lambda r: r.choice(_METHODS, "POST"), "POST"),
+        "body": f.read("body", Reader.string, ""),
+        "token_file": f.read("token_file", _text, ""),
+        "refused_with": f.read("refused_with", _statuses, list(_REFUSALS)),
+    }
+
+
+def _text(reader: Reader) -> str:
+    text = reader.string()
+    if not text:
+        reader.problem("value/range", "the text is empty")
+    return text
+
+
+def _url(reader: Reader) -> str:
+    """An address without credentials; those belong in a file."""
+    text = reader.string()
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        reader.problem(
+            "tree/probe-url",
+            f"`{text.rpartition('@')[2][:80]}` is not an HTTP address",
+            fix="write it as `https://host/path`",
+        )
+        return ""
+    if parts.username is not None or parts.password is not None:
+        reader.problem(
+            "tree/probe-url",
+            "the address of a probe carries credentials",
+            fix="put the token into a file and name it with `token_file`",
+        )
+    return text
+
+
+def _statuses(reader: Reader) -> list[int]:
+    """The answers that count as a refusal: never one that says the write was taken."""
+    found = [item.integer(503, minimum=400, maximum=599) for item in reader.items()]
+    if not found:
+        reader.problem("value/range", "at least one status must count as a refusal")
+    return found

@@ -1,0 +1,61 @@
+"""The keys of the store in Redis.
+
+rollbackd:{service/region}:incident:<id>   HASH version, state, body, act (JSON, in short)
+rollbackd:{service/region}:open            STRING, id of the scope's open incident
+rollbackd:{service/region}:journal:<id>    LIST of records (JSON), oldest first
+rollbackd:{service/region}:epoch           STRING, the last epoch that was granted
+rollbackd:{service/region}:known_good      HASH recorded_at_ms, body (JSON)
+rollbackd:{store}:scopes                   SET of scopes with incidents or a known good set
+rollbackd:{store}:incidents                ZSET of incident ids by opened_at_ms
+rollbackd:{store}:incident_scopes          HASH incident id -> scope
+rollbackd:{store}:acts                     ZSET of ids opened to act by their end; +inf: open
+rollbackd:{store}:trips                    ZSET of `scope rule` by when it tripped last
+rollbackd:{store}:latches                  HASH `scope branch` -> latch (JSON)
+rollbackd:{store}:pause                    STRING (JSON), while paused
+rollbackd:{store}:rule_states              HASH key -> rule instance (JSON)
+rollbackd:{store}:rule_states_seen         ZSET of their keys by seen_at_ms
+rollbackd:{store}:dead_letters             LIST (JSON), newest first, at most 1,000
+rollbackd:{store}:inbox:entries            HASH key -> entry (JSON)
+rollbackd:{store}:inbox:pending            ZSET of unhandled keys by order of arrival
+rollbackd:{store}:inbox:latest             HASH fingerprint -> key of its newest entry
+rollbackd:{store}:inbox:firing             SET of fingerprints whose newest entry fires
+rollbackd:{store}:inbox:prunable           ZSET `key fingerprint` by received_at_ms
+rollbackd:{store}:inbox:sequence           STRING, counts arrivals
+rollbackd:waits                            STRING, counts waits for replicas
+"""
+
+from typing import Final
+
+from rollbackd.model.incidents import Incident
+from rollbackd.model.labels import Scope
+
+SCOPES: Final = "rollbackd:{store}:scopes"
+INCIDENTS: Final = "rollbackd:{store}:incidents"
+INCIDENT_SCOPES: Final = "rollbackd:{store}:incident_scopes"
+ACTS: Final = "rollbackd:{store}:acts"
+TRIPS: Final = "rollbackd:{store}:trips"
+LATCHES: Final = "rollbackd:{store}:latches"
+PAUSE: Final = "rollbackd:{store}:pause"
+RULE_STATES: Final = "rollbackd:{store}:rule_states"
+RULE_STATES_SEEN: Final = "rollbackd:{store}:rule_states_seen"
+LETTERS: Final = "rollbackd:{store}:dead_letters"
+ENTRIES: Final = "rollbackd:{store}:inbox:entries"
+PENDING: Final = "rollbackd:{store}:inbox:pending"
+LATEST: Final = "rollbackd:{store}:inbox:latest"
+FIRING: Final = "rollbackd:{store}:inbox:firing"
+PRUNABLE: Final = "rollbackd:{store}:inbox:prunable"
+SEQUENCE: Final = "rollbackd:{store}:inbox:sequence"
+
+
+def of_scope(scope: Scope | str, part: str) -> str:
+    """A key that lies with the scope's others."""
+    return f"rollbackd:{{{scope}}}:{part}"
+
+
+def of_incident(incident: Incident) -> tuple[str, str, str]:
+    """The keys that the scripts about one incident touch."""
+    return (
+        of_scope(incident.scope, f"incident:{incident.id}"),
+        of_scope(incident.scope, "open"),
+        of_scope(incident.scope, f"journal:{incident.id}"),
+    )
