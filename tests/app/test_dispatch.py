@@ -164,6 +164,44 @@ async def test_what_had_stopped_before_the_restart_is_forgotten(desk: Desk) -> N
     assert len(await desk.incidents()) == 2
 
 
+async def test_what_an_incident_only_heard_of_is_looked_at_after_a_restart(desk: Desk) -> None:
+    """A trigger of a lower branch joined it: the incident answered for another one."""
+    desk.set_policy("cost_or_latency", cooldown_ms=0)
+    lower = trigger_of("cost_or_latency")
+    await desk.fire(trigger_of())
+    ended = await desk.close_open()
+    dispatcher = desk.fresh()
+    dispatcher.inherit([replace(ended, triggers=[*ended.triggers, lower])])
+    await desk.fire(trigger_of(), lower, new=False)
+    assert [incident.branch for incident in desk.runner.open] == ["cost_or_latency"]
+
+
+async def test_what_fired_after_green_is_looked_at_after_a_restart(desk: Desk) -> None:
+    """The incident was giving back by then, and its hold had not seen it."""
+    desk.set_policy(cooldown_ms=0)
+    await desk.fire(trigger_of())
+    ended = await desk.close_open()
+    assert ended.green_at_ms is not None
+    later = elsewhere(trigger_of(fired_at_ms=ended.green_at_ms + 1), pod="b")
+    dispatcher = desk.fresh()
+    dispatcher.inherit([replace(ended, triggers=[*ended.triggers, later])])
+    await desk.fire(trigger_of(), later, new=False)
+    assert len(desk.runner.open) == 1
+
+
+async def test_a_rule_that_a_reload_changed_is_looked_at_anew(desk: Desk) -> None:
+    """It begins to fire without ever having stopped; its earlier incident has ended."""
+    desk.set_policy(cooldown_ms=0)
+    await desk.fire(trigger_of())
+    await desk.fire(trigger_of())
+    assert len(desk.runner.open) == 1
+    await desk.close_open()
+    await desk.fire(trigger_of(), new=False)
+    assert desk.runner.open == []
+    await desk.fire(trigger_of())
+    assert len(desk.runner.open) == 1
+
+
 async def test_an_incident_that_another_process_drives_is_respected(desk: Desk) -> None:
     """The store has one open: nothing is opened, and it is looked at again later."""
     await desk.fire(trigger_of())

@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from rollbackd.errors import TemporaryError
 from rollbackd.model.decisions import Reason
-from rollbackd.model.incidents import Incident, State
+from rollbackd.model.history import Latch
+from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.labels import Scope
-from rollbackd.model.policy import Budget, Correlated, Window
+from rollbackd.model.policy import BranchPolicy, Budget, Correlated, Window
 from rollbackd.model.triggers import RuleState, Trigger
 from rollbackd.ports import Pause
 from tests.app.desk import Desk, elsewhere
@@ -352,3 +353,140 @@ async def test_reasons_that_take_turns_are_written_down_once_each(desk: Desk) ->
     await desk.calm(trigger_of())
     await desk.fire(trigger_of())
     assert len(await desk.incidents()) == 3
+
+
+# The branch that the pins point at
+
+
+def wrong_index(desk: Desk) -> None:
+    """Worse answers, and what changed is of the index: that is the business of another branch."""
+    desk.pins = {"canary": {**PINS, "ANALYZER_CONF": "c2"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"budget": Budget(acts=0, per_ms=HOUR)}, Reason.BUDGET_SPENT),
+        ({"lever_budget": Budget(acts=0, per_ms=HOUR)}, Reason.BUDGET_SPENT),
+        ({"max_event_age_ms": -1}, Reason.STALE_DATA),
+    ],
+)
+async def test_the_branch_that_the_pins_point_at_is_asked_too(
+    desk: Desk, changes: dict[str, Any], reason: Reason
+) -> None:
+    """Otherwise its budget, its cooldown and its latch could be walked around (K8)."""
+    wrong_index(desk)
+    mismatch = replace(desk.tree.branches["retriever_mismatch"], **changes)
+    desk.set_policy(shares_symptoms_with=[mismatch])
+    await desk.fire(trigger_of())
+    (refused,) = await desk.incidents()
+    assert (refused.state, refused.reason) == (State.OBSERVED, reason)
+    assert refused.branch == "retriever_mismatch"
+    assert "the pins that changed point at branch `retriever_mismatch`: " in refused.note
+
+
+async def test_a_latch_of_the_branch_that_the_pins_point_at_is_kept_there(desk: Desk) -> None:
+    wrong_index(desk)
+    latch = Latch(
+        scope=SCOPE, branch="retriever_mismatch", reason=Reason.FLAP_LATCH, since_ms=NOW - HOUR
+    )
+    await desk.store.put_latch(latch)
+    await desk.fire(trigger_of())
+    assert await desk.reasons() == [Reason.FLAP_LATCH]
+    assert await desk.store.latches() == [latch]
+
+
+async def test_a_branch_that_may_not_act_is_out_of_reach_of_the_pins(desk: Desk) -> None:
+    """They may point elsewhere once the evidence is captured."""
+    desk.pins = {"canary": {**PINS, "PROMPT_VER": "p2"}}
+    spent = replace(desk.tree.branches["retriever_mismatch"], budget=Budget(acts=0, per_ms=HOUR))
+    desk.set_policy(shares_symptoms_with=[spent])
+    await desk.fire(trigger_of())
+    (incident,) = desk.runner.open
+    assert incident.policy.shares_symptoms_with == []
+
+
+async def test_a_takeover_leaves_out_what_may_not_be_done(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an opening does."""
+    desk.pins = {"canary": {**PINS, "PROMPT_VER": "p2"}}
+    spent = replace(desk.tree.branches["retriever_mismatch"], max_event_age_ms=-1)
+    await desk.fire(trigger_of("cost_or_latency"))
+    desk.set_policy(shares_symptoms_with=[spent])
+    taken: list[BranchPolicy] = []
+
+    def join(_incident_id: str, _trigger: Trigger, policy: BranchPolicy) -> bool:
+        taken.append(policy)
+        return True
+
+    monkeypatch.setattr(desk.runner, "join", join)
+    await desk.fire(trigger_of())
+    assert [(each.branch, each.shares_symptoms_with) for each in taken] == [
+        ("quality_regression", [])
+    ]
+
+
+# Openings that the store has not answered for
+
+
+async def lost_reply(desk: Desk, monkeypatch: pytest.MonkeyPatch, *, stored: bool) -> None:
+    """The store takes the opening or not; nobody hears of it."""
+    store = desk.store.open_incident
+
+    async def silent(incident: Incident, record: JournalRecord) -> None:
+        if stored:
+            await store(incident, record)
+        raise TemporaryError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.store, "open_incident", silent)
+        with pytest.raises(TemporaryError):
+            await desk.fire(trigger_of())
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_an_opening_without_an_answer_is_offered_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, *, stored: bool
+) -> None:
+    await lost_reply(desk, monkeypatch, stored=stored)
+    await desk.fire(trigger_of(), new=False)
+    assert len(await desk.incidents()) == len(desk.runner.open) == 1
+
+
+@pytest.mark.parametrize("paused", [True, False])
+async def test_an_opening_that_may_be_over_is_not_offered_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, *, paused: bool
+) -> None:
+    """After a long outage, or once a person has paused, the trigger is asked anew or has gone."""
+    await lost_reply(desk, monkeypatch, stored=False)
+    if paused:
+        desk.dispatcher.pause = Pause(reason="wait", by="eve", since_ms=NOW)
+    else:
+        desk.clock.advance(10 * MINUTE)
+    await desk.fire()
+    assert await desk.incidents() == []
+    desk.dispatcher.pause = None
+    await desk.fire()
+    assert desk.runner.open == []
+
+
+async def test_an_opening_that_was_stored_after_all_is_driven(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late: without a driver it would hold its scope."""
+    await lost_reply(desk, monkeypatch, stored=True)
+    desk.clock.advance(10 * MINUTE)
+    await desk.fire()
+    assert [i.id for i in await desk.incidents()] == [i.id for i in desk.runner.open]
+
+
+async def test_an_opening_that_another_process_drives_by_now_is_left_to_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lost_reply(desk, monkeypatch, stored=True)
+    (stored,) = await desk.incidents()
+    await desk.store.advance(replace(stored, version=2, epoch=stored.epoch + 1), [])
+    await desk.fire()
+    await desk.fire()
+    assert desk.runner.open == []

@@ -1,5 +1,6 @@
 """Units on a real runner, store and controls: three services, or one service in three regions."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ from rollbackd.app.dispatch import Dispatcher
 from rollbackd.clock import ManualClock
 from rollbackd.connections.sqlite import Database
 from rollbackd.controls.sqlite import SQLiteControls
-from rollbackd.errors import PermanentError
+from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.evidence.audit import IncidentAuditor
 from rollbackd.evidence.capture import EvidenceCapture
 from rollbackd.evidence.pins import PinsTable
@@ -23,9 +24,10 @@ from rollbackd.incidents.units import STATE_HASH
 from rollbackd.levers import build_levers
 from rollbackd.model.decisions import Reason
 from rollbackd.model.events import PinsSeen
+from rollbackd.model.history import Latch
 from rollbackd.model.incidents import Incident, State
 from rollbackd.model.labels import Scope
-from rollbackd.model.policy import Group
+from rollbackd.model.policy import Group, Window
 from rollbackd.model.triggers import Trigger
 from rollbackd.ports import Pause
 from rollbackd.settings import ScopeLabels
@@ -220,6 +222,29 @@ async def test_nothing_is_touched_when_a_step_could_not_be_rolled_back(fleet: Fl
     assert "rag/eu-1" in refused.note
 
 
+async def test_nothing_is_touched_while_one_of_them_is_being_worked_on(fleet: Fleet) -> None:
+    await fleet.add(INDEX, RAG, WEB)
+    window = Window(
+        name="reindexing", kind="maintenance", start_ms=0, end_ms=2 * NOW, services=["rag"]
+    )
+    fleet.dispatcher.tree = replace(fleet.tree, windows=[window])
+    await fleet.fire(INDEX)
+    (refused,) = await fleet.store.incidents()
+    assert (refused.state, refused.reason) == (State.OBSERVED, Reason.MAINTENANCE_WINDOW)
+    assert refused.scope == INDEX
+
+
+async def test_nothing_is_touched_while_one_of_them_is_latched(fleet: Fleet) -> None:
+    """And the latch stays where it was."""
+    await fleet.add(INDEX, RAG, WEB)
+    latch = Latch(scope=WEB, branch="", reason=Reason.INEFFECTIVE_CHAIN, since_ms=NOW)
+    await fleet.store.put_latch(latch)
+    await fleet.fire(INDEX)
+    (refused,) = await fleet.store.incidents()
+    assert (refused.scope, refused.reason) == (INDEX, Reason.INEFFECTIVE_CHAIN)
+    assert await fleet.store.latches() == [latch]
+
+
 async def test_a_step_that_fails_has_those_before_it_put_back(fleet: Fleet) -> None:
     async def refuse(scope: Scope, name: str, *_: object) -> None:
         refuses_web(scope, name)
@@ -237,6 +262,31 @@ async def test_a_step_that_fails_has_those_before_it_put_back(fleet: Fleet) -> N
     assert [incident.reason for incident in found[:2]] == [Reason.COMPENSATED] * 2
     assert await fleet.flags(INDEX, RAG, WEB) == [False] * 3
     assert len(fleet.pages.reasons) == 3
+
+
+async def test_a_step_that_hangs_while_it_is_asked_back_holds_nothing_else_up(fleet: Fleet) -> None:
+    """Every evaluation goes through the units: a cache that is down must not stop them all."""
+    down = True
+
+    async def troubled(scope: Scope, name: str, *_: object) -> None:
+        if down and (scope, name) == (INDEX, "cache"):
+            raise TemporaryError("no answer")
+        if scope == RAG and name.startswith(("flag", "alias", "p")):
+            raise PermanentError("this one does not move")
+
+    await fleet.add(INDEX, RAG, WEB)
+    fleet.controls.before["set_trip"] = troubled
+    await fleet.fire(INDEX)
+    found = await fleet.until(lambda f: len(f) == 2 and f[1].state is State.NEEDS_HUMAN)
+    assert found[0].state is State.ROTATING
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            await fleet.dispatcher.units.round()
+    down = False
+    first, _ = await fleet.until(lambda f: f[0].state is State.NEEDS_HUMAN)
+    assert (first.reverted, first.reason) == (True, Reason.COMPENSATED)
+    asked = [r for r in await fleet.store.journal(first.id) if r.kind == "CompensationAsked"]
+    assert len(asked) == 1
 
 
 async def test_a_restart_between_two_steps_goes_on_with_the_next(fleet: Fleet) -> None:

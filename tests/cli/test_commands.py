@@ -191,6 +191,17 @@ def test_pull_opens_an_incident_of_the_scope(run: Run, fake: FakeDaemon) -> None
     assert "opened incident inc-1: quality_regression on rag/eu" in result.stdout
 
 
+def test_pull_may_name_further_regions(run: Run, fake: FakeDaemon) -> None:
+    """They reach the daemon in the order given."""
+    fake.answer("POST /api/v1/incidents", as_answer(incident()), status=201)
+    run(
+        "pull", "quality_regression", "--scope", "rag/eu", "--region", "us", "--region", "ap",
+        "-r", "it smells", "--url", fake.url,
+    )  # fmt: skip
+    body = fake.last().json()
+    assert (body["scope"], body["regions"]) == ("rag/eu", ["us", "ap"])
+
+
 def test_decide_sends_the_persons_word(run: Run, fake: FakeDaemon) -> None:
     """The id is part of the path, whatever is in it."""
     fake.answer("POST /api/v1/incidents/inc-1/decision", as_answer(incident()))

@@ -9,20 +9,21 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
+from rollbackd.app.answers import Answers
 from rollbackd.app.latching import Latching, Page, nobody
 from rollbackd.app.lookout import Lookout
 from rollbackd.app.opening import OnOpened, Openings
-from rollbackd.app.refusals import Instance, Refusals, instance_of
+from rollbackd.app.refusals import Refusals, instance_of
 from rollbackd.app.units import Units
 from rollbackd.clock import Clock
 from rollbackd.incidents.guardrails import (
+    GUARDRAILS,
     GUARDRAILS_OF_A_PULL,
     GUARDRAILS_OF_A_TAKEOVER,
     first_objection,
 )
+from rollbackd.incidents.guardrails.asking import Refusal, admitted, refusal
 from rollbackd.incidents.guardrails.by_people import exempted_freeze
-from rollbackd.incidents.guardrails.by_repetition import within_budget
-from rollbackd.incidents.guardrails.situation import Objection, Situation
 from rollbackd.incidents.opening import scope_of
 from rollbackd.incidents.units import Order, in_order
 from rollbackd.model.decisions import Reason
@@ -122,8 +123,7 @@ class Dispatcher:
         self._scope_labels = scope_labels
         self._on_ignored = on_ignored
         self._on_opened = on_opened
-        self._answered: dict[Instance, str] = {}
-        self._inherited: set[Instance] = set()
+        self._answers = Answers(runner.current)
         self._refusals = Refusals()
 
     @property
@@ -135,22 +135,16 @@ class Dispatcher:
         """After a restart: these incidents answered for their triggers in an earlier process."""
         for incident in incidents:
             self.units.note(incident)
-            for trigger in incident.triggers:
-                self._answered[instance_of(trigger)] = incident.id
-                self._inherited.add(instance_of(trigger))
+            self._answers.inherit(incident, self.tree)
 
     def forget_inherited(self) -> None:
         """Windows are full again: what does not fire by now had stopped before the restart."""
-        for instance in self._inherited:
-            self._answered.pop(instance, None)
-        self._inherited.clear()
+        self._answers.forget_inherited()
 
     def fate_of(self, rule: str, labels: Labels) -> Fate:
         """What became of a firing rule instance."""
         instance = rule, labels
-        return Fate(
-            incident_id=self._answered.get(instance, ""), reason=self._refusals.newest(instance)
-        )
+        return Fate(incident_id=self._answers.of(instance), reason=self._refusals.newest(instance))
 
     async def dispatch(self, transitions: Iterable[Trigger], firing: Iterable[Trigger]) -> None:
         """Look at an evaluation. Raises TemporaryError when the store cannot be reached."""
@@ -158,15 +152,17 @@ class Dispatcher:
         for trigger in transitions:
             if trigger.state is RuleState.FIRING:
                 self._telemetry.triggers.labels(trigger.rule).inc()
+                self._answers.begins(instance_of(trigger))
             elif trigger.state is RuleState.INACTIVE:
-                self._answered.pop(instance_of(trigger), None)
+                self._answers.forget(instance_of(trigger))
                 self._refusals.forget(instance_of(trigger))
-        for incident in await self._openings.repeat():
+        paused = self.pause_in_force is not None
+        for incident in await self._openings.repeat(paused=paused):
             if incident.is_open:
-                self._answered.update({instance_of(t): incident.id for t in incident.triggers})
+                self._answers.give(incident.id, *incident.triggers)
         self._lookout.begin(transitions, firing)
-        self._inherited -= {instance_of(t) for t in firing}
-        fresh = [t for t in firing if instance_of(t) not in self._answered]
+        self._answers.fires(firing)
+        fresh = [t for t in firing if not self._answers.of(instance_of(t))]
         for trigger in sorted(fresh, key=self._priority):
             await self._consider(trigger)
         await self.units.round()
@@ -236,12 +232,14 @@ class Dispatcher:
             if not self._is_due(trigger):
                 return True
             situation = await self._lookout.situation(self.tree, scope, policy, trigger)
-            objection = first_objection(situation, GUARDRAILS_OF_A_TAKEOVER)
-            if objection is not None:
-                await self._refuse(trigger, situation, objection, incident)
+            acting, guardrails = incident.branch, GUARDRAILS_OF_A_TAKEOVER
+            refused = refusal(situation, guardrails, acting=acting)
+            if refused is not None:
+                await self._refuse(trigger, scope, refused, incident)
                 return True
+            policy = admitted(situation, guardrails, acting=acting)
         if self._runner.join(incident.id, trigger, policy):
-            self._answered[instance_of(trigger)] = incident.id
+            self._answers.give(incident.id, trigger)
         else:
             self._ignore(trigger, Reason.JOINED_OPEN_INCIDENT)
         return True
@@ -252,12 +250,9 @@ class Dispatcher:
         if not self._is_due(trigger):
             return
         situation = await self._lookout.situation(self.tree, scope, policy, trigger)
-        objection = first_objection(situation)
-        unit = None if objection is not None else await self.units.around(situation)
-        if isinstance(unit, Objection):
-            objection, unit = unit, None
-        if objection is not None:
-            await self._refuse(trigger, situation, objection)
+        unit = refusal(situation, GUARDRAILS) or await self.units.around(situation)
+        if isinstance(unit, Refusal):
+            await self._refuse(trigger, scope, unit)
             return
         window = exempted_freeze(situation)
         note = (
@@ -266,7 +261,7 @@ class Dispatcher:
         try:
             incident = await self._openings.open(
                 unit.scopes[0] if unit is not None else scope,
-                within_budget(situation),
+                admitted(situation, GUARDRAILS),
                 trigger=trigger,
                 note=note,
                 unit=unit,
@@ -277,16 +272,17 @@ class Dispatcher:
             logger.info("the scope is busy", extra={"incident": error.incident_id})
             return
         self._refusals.forget(instance_of(trigger))
-        self._answered[instance_of(trigger)] = incident.id
+        self._answers.give(incident.id, trigger)
 
     async def _refuse(
         self,
         trigger: Trigger,
-        situation: Situation,
-        objection: Objection,
+        scope: Scope,
+        refused: Refusal,
         taking_over: Incident | None = None,
     ) -> None:
         """Write down once what would have been done; a takeover leaves the incident as it is."""
+        situation, objection = refused.situation, refused.objection
         if self._refusals.is_noted(instance_of(trigger), objection.reason):
             self._refusals.note(instance_of(trigger), objection.reason)
             self._asked(trigger)
@@ -295,7 +291,7 @@ class Dispatcher:
         if latch is not None:
             self._lookout.note_latch(latch)
         about = taking_over or await self._openings.open(
-            situation.scope, situation.policy, trigger=trigger, objection=objection
+            scope, situation.policy, trigger=trigger, objection=objection
         )
         self._asked(trigger)
         self._ignore(trigger, objection.reason)

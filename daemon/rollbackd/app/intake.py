@@ -42,6 +42,8 @@ class Intake:
         self._clock = clock
         self._telemetry = telemetry
         self._inbox_filled = True
+        #: What this process has accepted and not yet handed to the engine, by key.
+        self._accepted: dict[str, InboxEntry] = {}
 
     async def ingest(self, batch: Batch, *, source: str, origin: str = "") -> None:
         """Take a batch. Alerts and known good sets are durable on return. Raises TemporaryError."""
@@ -70,6 +72,10 @@ class Intake:
             InboxEntry(key=inbox_key(alert), alert=alert, received_at_ms=now_ms) for alert in alerts
         ]
         new = await self._store.accept(entries)
+        for entry in entries:
+            # at the end, also when an alert turned back
+            self._accepted.pop(entry.key, None)
+            self._accepted[entry.key] = entry
         self._telemetry.inbox_duplicates.inc(len(entries) - new)
         self._inbox_filled = True
         return new
@@ -109,10 +115,16 @@ class Intake:
         """Hand accepted alerts to the engine; returns their keys, to be marked when acted on."""
         if not self._inbox_filled:
             return []
+        # before looking: what is accepted meanwhile is looked for again
+        self._inbox_filled = False
         entries = await self._store.unhandled(_INBOX_BATCH)
-        for entry in entries:
+        unhandled = {entry.key for entry in entries}
+        # One that a replica which is no longer the owner has marked as handled is still ours.
+        ours = [entry for key, entry in self._accepted.items() if key not in unhandled]
+        self._accepted = {}
+        for entry in [*ours, *entries]:
             self._engine().set_alert(entry.alert, seen_at_ms=entry.received_at_ms)
-        self._inbox_filled = len(entries) == _INBOX_BATCH
+        self._inbox_filled |= len(entries) == _INBOX_BATCH
         self._telemetry.inbox_unhandled.set(len(entries))
         return [entry.key for entry in entries]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from rollbackd.clock import Clock
+from rollbackd.errors import PermanentError
 from rollbackd.incidents.guardrails.situation import Objection
 from rollbackd.incidents.opening import new_incident
 from rollbackd.model.decisions import Reason
@@ -81,18 +82,38 @@ class Openings:
         """A unit at its first step; it has the name of its first incident."""
         return Unit(id=self._new_id(self._clock.now()), order=order, scopes=scopes, index=0)
 
-    async def repeat(self) -> list[Incident]:
+    async def repeat(self, *, paused: bool = False) -> list[Incident]:
         """Offer again what the store has not answered for; those that are stored now.
 
-        Raises TemporaryError.
+        One that would act on what may be long over, or against a pause, is only looked for: its
+        trigger, if it still fires, has to pass the guardrails anew. Raises TemporaryError.
         """
         stored = []
         for incident, record in list(self._unanswered.values()):
             try:
-                stored.append(await self._store_opening(incident, record))
+                if self._is_over(incident, paused=paused):
+                    stored += await self._look_for(incident, record)
+                else:
+                    stored.append(await self._store_opening(incident, record))
             except ScopeBusyError as error:
                 logger.info("the scope is busy", extra={"incident": error.incident_id})
+            except PermanentError as error:
+                # it had been stored, and another process has moved it on since
+                logger.warning("an opening was given up", extra={"because": str(error)})
         return stored
+
+    def _is_over(self, incident: Incident, *, paused: bool) -> bool:
+        late = self._clock.now() - incident.opened_at_ms > incident.policy.max_event_age_ms
+        return incident.is_open and (late or (paused and not incident.pulled_by))
+
+    async def _look_for(self, incident: Incident, record: JournalRecord) -> list[Incident]:
+        """Drive it if the store has it after all; should it get there later, it is an orphan."""
+        known = await self._store.incident(incident.id)
+        if known is not None:
+            return [await self._store_opening(incident, record)]
+        del self._unanswered[incident.id]
+        logger.warning("an opening was given up", extra={"incident": incident.id})
+        return []
 
     async def _store_opening(self, incident: Incident, record: JournalRecord) -> Incident:
         """Make an opening durable, then drive it.
@@ -103,7 +124,7 @@ class Openings:
         self._unanswered[incident.id] = incident, record
         try:
             await self._store.open_incident(incident, record)
-        except ScopeBusyError:
+        except (ScopeBusyError, PermanentError):
             del self._unanswered[incident.id]
             raise
         del self._unanswered[incident.id]

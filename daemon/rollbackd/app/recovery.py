@@ -1,6 +1,7 @@
 """Taking open incidents over: at the start, and those that turn up with nobody driving them."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Final
 
@@ -21,7 +22,8 @@ _LOOK_EVERY_MS: Final = 15_000
 #: A driver moves an incident at least this often, whatever it waits for.
 _STANDS_STILL_MS: Final = 60_000
 #: How long the fence may take to go up; a target that is down shall not keep people waiting.
-_FENCE_SECONDS: Final = 5.0
+_FENCE_SECONDS: Final = 8.0
+_TRY_SECONDS: Final = 2.0
 _AGAIN_MS: Final = 250
 _WAITING: Final = frozenset({State.NEEDS_HUMAN, State.AWAITING_APPROVAL})
 
@@ -113,10 +115,16 @@ class Recovery:
         op = Op(op_id=f"{incident.id}:fence:{epoch}", epoch=epoch, incident_id=incident.id)
         try:
             async with asyncio.timeout(_FENCE_SECONDS):
-                while not await self._touch(incident, op):
+                while not await self._touched(incident, op):
                     await self._clock.sleep(_AGAIN_MS)
         except TimeoutError:
             logger.warning("the fence is not up yet", extra={"incident": incident.id})
+
+    async def _touched(self, incident: Incident, op: Op) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TRY_SECONDS):
+                return await self._touch(incident, op)
+        return False
 
     async def _touch(self, incident: Incident, op: Op) -> bool:
         """Write one control as it stands; whether one of them took it."""

@@ -14,8 +14,13 @@ from rollbackd.app.lookout import Lookout
 from rollbackd.app.opening import Openings, step_id
 from rollbackd.clock import Clock
 from rollbackd.errors import TemporaryError
-from rollbackd.incidents.guardrails import GUARDRAILS_OF_A_STEP, first_objection
-from rollbackd.incidents.guardrails.situation import Objection, Situation
+from rollbackd.incidents.guardrails import (
+    GUARDRAILS_OF_A_STEP,
+    GUARDRAILS_OF_A_UNIT,
+    first_objection,
+)
+from rollbackd.incidents.guardrails.asking import Refusal
+from rollbackd.incidents.guardrails.situation import Situation
 from rollbackd.incidents.units import (
     Diverged,
     OpenStep,
@@ -81,7 +86,7 @@ class Units:
         """Whether the scope's turn in a unit is still to come."""
         return any(scope in _still_to_come(steps) for steps in self._steps.values())
 
-    async def around(self, situation: Situation) -> Unit | Objection | None:
+    async def around(self, situation: Situation) -> Unit | Refusal | None:
         """The unit that a rollback of the scope begins, or what stands against one of its steps.
 
         None when the scope is rolled back alone. What already runs with its known good set is left
@@ -93,13 +98,13 @@ class Units:
             scopes, order = self._with_the_same_bad_pins(situation), Order.AT_ONCE
         wanted = []
         for scope in scopes:
-            objection = None
+            refused = None
             if scope != situation.scope:
-                objection = await self._objection(situation, scope)
-            if objection is None:
+                refused = await self._refusal(situation, scope)
+            if refused is None:
                 wanted.append(scope)
-            elif order is Order.DEPENDENCY and objection.reason is not Reason.KNOWN_GOOD_IS_CURRENT:
-                return objection
+            elif order is Order.DEPENDENCY and not _is_left_out(refused):
+                return refused
         return self._openings.new_unit(order, wanted) if len(wanted) > 1 else None
 
     async def run(self, clock: Clock) -> None:
@@ -132,9 +137,10 @@ class Units:
             return []
         return [situation.scope, *sorted(same - open_here)]
 
-    async def _objection(self, around: Situation, scope: Scope) -> Objection | None:
+    async def _refusal(self, around: Situation, scope: Scope) -> Refusal | None:
         other = await self._lookout.situation(around.tree, scope, around.policy, None)
-        return first_objection(other, GUARDRAILS_OF_A_STEP)
+        objection = first_objection(other, GUARDRAILS_OF_A_UNIT)
+        return None if objection is None else Refusal(situation=other, objection=objection)
 
     async def _refresh(self, steps: dict[int, Incident]) -> None:
         """Steps that are driven here as they are now, others as they were stored last."""
@@ -193,6 +199,11 @@ class Units:
         self._paged.add(unit.id)
         logger.error("a unit stops", extra={"unit": unit.id, "because": because})
         await self._page(incident, Reason.REGIONS_DIVERGED)
+
+
+def _is_left_out(refused: Refusal) -> bool:
+    """Nothing has to be rolled back there."""
+    return refused.objection.reason is Reason.KNOWN_GOOD_IS_CURRENT
 
 
 def _still_to_come(steps: dict[int, Incident]) -> Sequence[Scope]:

@@ -65,12 +65,9 @@ def pull(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Open an incident by hand: roll SCOPE back along BRANCH without waiting for a rule."""
-    body: dict[str, Any] = {
-        "branch": branch,
-        "scope": str(scope),
-        "reason": reason,
-        "regions": region or [],
-    }
+    body: dict[str, Any] = {"branch": branch, "scope": str(scope), "reason": reason}
+    if region:
+        body["regions"] = region
     answer = post(_connection(url, token_file, ca_file), "/api/v1/incidents", body)
     incident = _incident(answer, output)
     if incident is not None:

@@ -1,6 +1,6 @@
 """The choices along the checklist: which lever next, and what the hold says."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rollbackd.model.events import Pins
 from rollbackd.model.incidents import Hold, Incident, State
@@ -13,16 +13,20 @@ MAX_READING_GAP_MS = 60_000
 
 
 def changed_pins(incident: Incident) -> frozenset[str]:
+    """The pins that differ, as they were captured."""
+    evidence = incident.evidence
+    if evidence is None:
+        return frozenset()
+    return differing_pins(evidence.pins_seen, evidence.known_good_pins)
+
+
+def differing_pins(seen: Mapping[str, Pins], known_good: Pins) -> frozenset[str]:
     """Names of pins that the suspect arm runs with and the known good set does not.
 
     The suspect arm is `canary` where one was seen, else every arm.
     """
-    evidence = incident.evidence
-    if evidence is None or not evidence.known_good_pins:
-        return frozenset()
-    seen = evidence.pins_seen
     arms = [seen["canary"]] if "canary" in seen else list(seen.values())
-    return frozenset(_differences(arms, evidence.known_good_pins))
+    return frozenset(_differences(arms, known_good))
 
 
 def choose_lever(

@@ -116,6 +116,12 @@ class Drive:
         self.tell(m.TriggerJoined(trigger=trigger, policy=policy))
         return answers
 
+    def ask_back(self, because: str) -> None:
+        """Have the flip put back for the unit; asked again on the way there, it is asked once."""
+        under_way = any(isinstance(event, m.CompensationAsked) for event in self._mail)
+        if not under_way and not self._heading.compensation_asked:
+            self.tell(m.CompensationAsked(because=because))
+
     def _rank(self) -> int:
         """The priority of the branch that it follows, or that is about to take it over."""
         followed = self._heading.preempted_by or self._heading.policy

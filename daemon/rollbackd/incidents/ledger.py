@@ -38,6 +38,12 @@ def taken(incident: Incident) -> list[Measure]:
     return [m for m in incident.ledger if m.status is MeasureStatus.TAKEN]
 
 
+def read_back(incident: Incident) -> list[Measure]:
+    """Measures in force that were seen to be, oldest first; one that only may stand is none."""
+    sealed = {receipt.op_id for receipt in incident.receipts}
+    return [m for m in taken(incident) if m.op_id in sealed]
+
+
 def perhaps_taken(incident: Incident) -> list[Measure]:
     """Measures in force, and one whose act is under way, oldest first."""
     kept = {MeasureStatus.TAKEN, MeasureStatus.REGISTERED}

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from rollbackd.incidents.checklist import calls_in
 from rollbackd.incidents.freezing import in_force
-from rollbackd.incidents.ledger import overdue, taken
+from rollbackd.incidents.ledger import overdue, read_back
 from rollbackd.incidents.states import next_state
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import Hold, Incident, State
@@ -121,6 +121,5 @@ def page_overdue(incident: Incident, now_ms: int) -> Next:
 
 
 def _did_something_else(incident: Incident) -> bool:
-    return (
-        bool(incident.policy.levers) or incident.flipped_at_ms is not None or bool(taken(incident))
-    )
+    flips = bool(incident.policy.levers) or incident.flipped_at_ms is not None
+    return flips or bool(read_back(incident))

@@ -74,14 +74,16 @@ class Runner:
         return await drive.hear(m.Decided(decision=decision, by=by))
 
     async def compensate(self, incident_id: str, *, because: str) -> bool:
-        """Have a step of a unit put back; returns once that is in the journal.
+        """Have a step of a unit put back, once the act that is under way has ended.
 
-        False when this process does not drive the incident, or no longer does.
+        It is not waited for: a lever that hangs there must hold no other scope up. Whoever asks
+        does so until it is in the journal. False when this process does not drive the incident.
         """
         drive = self._drives.get(incident_id)
         if drive is None or not drive.incident.is_open:
             return False
-        return await drive.hear(m.CompensationAsked(because=because))
+        drive.ask_back(because)
+        return True
 
     async def stop(self) -> None:
         """Stop driving; every incident stays as the journal has it."""

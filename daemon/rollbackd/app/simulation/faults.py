@@ -32,6 +32,8 @@ class FaultKind(StrEnum):
     SLOW = "slow"
     #: The target refuses for good.
     REFUSED = "refused"
+    #: The call takes effect, and the target answers that it refuses.
+    REFUSED_DONE = "refused_done"
     #: Somebody moves the target just before the call.
     MOVED_BEFORE = "moved_before"
     #: Somebody moves the target just after the call.
@@ -108,6 +110,7 @@ AT_CALLS: Final[dict[FaultKind, tuple[str, ...]]] = {
     FaultKind.STALL: ("store.advance", "controls.set_trip", "controls.set_trip"),
     FaultKind.SLOW: POINTS,
     FaultKind.REFUSED: ("controls.set_trip", "controls.read"),
+    FaultKind.REFUSED_DONE: ("controls.set_trip",),
     FaultKind.MOVED_BEFORE: ("controls.set_trip",),
     FaultKind.MOVED_AFTER: ("controls.set_trip",),
 }
@@ -122,6 +125,7 @@ _POINTLESS_DURATION: Final = {
     FaultKind.LOST_REPLY,
     FaultKind.UNAVAILABLE,
     FaultKind.REFUSED,
+    FaultKind.REFUSED_DONE,
     FaultKind.TIMEOUT_DONE,
 }
 

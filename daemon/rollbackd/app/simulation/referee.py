@@ -11,7 +11,7 @@ from rollbackd.app.simulation.loop import START_MS
 from rollbackd.app.simulation.tracks import Invariant, Track, Violation
 from rollbackd.incidents.chain import first_break
 from rollbackd.incidents.ledger import taken
-from rollbackd.model.controls import Control, ControlWrite
+from rollbackd.model.controls import Control, ControlWrite, WriteResult
 from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import Op
@@ -121,6 +121,9 @@ class Referee:
 
     def on_write(self, scope: Scope, write: ControlWrite, _op: Op) -> None:
         """A process tried to write a control."""
+        if write.result is not WriteResult.APPLIED:
+            # A try that comes late is no news.
+            return
         assert self.world.writer is not None
         key = self.world.writer, scope, write.control.name
         self.writes[key] = self.world.next_number()

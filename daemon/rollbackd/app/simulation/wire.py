@@ -123,6 +123,9 @@ class Wire:
                 await life.running()
             case FaultKind.REFUSED:
                 raise PermanentError("refused by the target")
+            case FaultKind.REFUSED_DONE:
+                effect.quietly()
+                raise PermanentError("refused by the target, or so it says")
             case FaultKind.MOVED_BEFORE:
                 world.move_by_hand(effect.arguments[0], effect.arguments[1], fault.choice)
             case FaultKind.MOVED_AFTER:

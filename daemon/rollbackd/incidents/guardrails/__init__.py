@@ -76,6 +76,16 @@ GUARDRAILS_OF_A_TAKEOVER: Final[tuple[Guardrail, ...]] = (
     lever_budget_spent,
 )
 
+#: Of every other scope before a unit begins: what is particular to that scope.
+GUARDRAILS_OF_A_UNIT: Final[tuple[Guardrail, ...]] = (
+    known_good_is_current,
+    maintenance_window,
+    change_freeze,
+    no_known_good,
+    ineffective_chain,
+    flap_latch,
+)
+
 #: Before a further step of a unit is opened: the unit was asked as a whole when it began.
 GUARDRAILS_OF_A_STEP: Final[tuple[Guardrail, ...]] = (no_known_good, known_good_is_current)
 
