@@ -1,72 +1,143 @@
-"""`rollbackd` that kills itself with SIGKILL at a chosen journal write or control write.
+"""`rollbackd` that kills itself with SIGKILL at a chosen moment, and tells what took effect.
 
 Run as `python -m tests.end_to_end.crashing run --config FILE`. The file named by CRASH_PLAN holds
-the point: `Sealed:rotating:1` kills right after the first record of that event and state was
-committed, `trip:2` after the second control write took effect, before its seal. It is used up once.
+`SCOPE MOMENT NUMBER`: the moment (`MOMENTS`) of the n-th act of the scope's incident. It is used up
+once. The file named by CRASH_LOG gets a line for every control write that took effect.
+
+Each life is a process of its own, forked from one that has imported everything and does nothing but
+start the next one, as a service manager would.
 """
 
 import asyncio
+import ctypes
+import json
 import os
 import signal
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rollbackd.app.daemon import Daemon
-from rollbackd.model.incidents import JournalRecord
+from rollbackd.model.controls import ControlWrite, WriteResult
+from rollbackd.model.incidents import Incident, JournalRecord
+from rollbackd.model.labels import Scope
+from rollbackd.model.levers import Op
 from rollbackd.settings import load_settings
 from rollbackd.telemetry import configure_logging
 
+#: Where an act may be cut off.
+MOMENTS: Final = ("before-intent", "after-intent", "after-effect", "after-seal")
 
-class Crashing:
-    """Passes every call on to the real adapter, and dies at the planned point."""
+#: linux/prctl.h
+_PR_SET_PDEATHSIG: Final = 1
+_SEALS: Final = frozenset({"Sealed", "GivenBack", "Failed"})
 
-    def __init__(self, inner: Any, plan: Path) -> None:
-        self._inner = inner
+
+class Killer:
+    """Dies where the plan says.
+
+    Writes of other incidents are waited for: one that took effect would be missing in the log.
+    """
+
+    def __init__(self, plan: Path) -> None:
         self._plan = plan
-        self._seen: Counter[str] = Counter()
+        self.writing = 0
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    async def open_incident(self, incident: Any, record: JournalRecord) -> None:
-        await self._inner.open_incident(incident, record)
-        self._passed(point_of(record))
-
-    async def advance(self, incident: Any, records: Sequence[JournalRecord]) -> None:
-        await self._inner.advance(incident, records)
-        for record in records:
-            self._passed(point_of(record))
-
-    async def set_trip(self, *args: Any, **kwargs: Any) -> Any:
-        result = await self._inner.set_trip(*args, **kwargs)
-        self._passed("trip")
-        return result
-
-    def _passed(self, point: str) -> None:
-        self._seen[point] += 1
-        if self._plan.exists() and self._plan.read_text() == f"{point}:{self._seen[point]}":
+    async def passes(self, scope: Scope, moment: str, number: int) -> None:
+        """The moment has come; nobody returns from the one that was planned."""
+        if self._plan.exists() and self._plan.read_text() == f"{scope} {moment} {number}":
+            while self.writing:  # noqa: ASYNC110  # a moment, and only in a test
+                await asyncio.sleep(0.001)
             self._plan.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def point_of(record: JournalRecord) -> str:
-    """What happened, and what state it led to."""
-    return f"{record.kind}:{record.to_state}"
+class CrashingStore:
+    """Passes every call on to the real store."""
+
+    def __init__(self, inner: Any, killer: Killer) -> None:
+        self._inner = inner
+        self._killer = killer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def advance(self, incident: Incident, records: Sequence[JournalRecord]) -> None:
+        pending = incident.pending
+        if pending is not None and not pending.inherited:
+            await self._killer.passes(incident.scope, "before-intent", incident.acts)
+        await self._inner.advance(incident, records)
+        if pending is not None and not pending.inherited:
+            await self._killer.passes(incident.scope, "after-intent", incident.acts)
+        if pending is None and any(record.kind in _SEALS for record in records):
+            await self._killer.passes(incident.scope, "after-seal", incident.acts)
 
 
-async def life(config: Path, plan: Path) -> None:
+class CrashingControls:
+    """Passes every call on to the real controls, and writes down what took effect."""
+
+    def __init__(self, inner: Any, killer: Killer, log: Path) -> None:
+        self._inner = inner
+        self._killer = killer
+        self._log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def set_trip(
+        self, scope: Scope, name: str, value: object, *, op: Op, **more: Any
+    ) -> ControlWrite:
+        self._killer.writing += 1
+        try:
+            write: ControlWrite = await self._inner.set_trip(scope, name, value, op=op, **more)
+            if write.result is WriteResult.APPLIED:
+                line = {"scope": str(scope), "op": op.op_id, "control": name, "trip": value}
+                with self._log.open("a") as log:
+                    log.write(json.dumps(line) + "\n")
+        finally:
+            self._killer.writing -= 1
+        await self._killer.passes(scope, "after-effect", number_of(op.op_id))
+        return write
+
+
+def number_of(op_id: str) -> int:
+    """The n of the n-th act; 0 for a write that is none, as the fence of a recovery."""
+    incident_id, _, number = op_id.rpartition(":")
+    return int(number) if ":" not in incident_id else 0
+
+
+async def life(config: Path, plan: Path, log: Path) -> None:
+    """Run until killed."""
     settings = load_settings(config)
     configure_logging(level=settings.log_level)
+    killer = Killer(plan)
     daemon = Daemon(
         settings,
-        wrap_store=lambda store: Crashing(store, plan),  # type: ignore[arg-type,return-value]
-        wrap_controls=lambda controls: Crashing(controls, plan),  # type: ignore[arg-type,return-value]
+        wrap_store=lambda store: CrashingStore(store, killer),
+        wrap_controls=lambda controls: CrashingControls(controls, killer, log),
     )
     await daemon.run()
 
 
+def fork_life(config: Path, plan: Path, log: Path) -> int:
+    """Begin a life; it ends with this process at the latest."""
+    pid = os.fork()
+    if pid == 0:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        asyncio.run(life(config, plan, log))
+        os._exit(0)
+    return pid
+
+
+def main() -> int:
+    """Start one life after the other, for as long as they are killed."""
+    config, plan, log = Path(sys.argv[-1]), os.environ["CRASH_PLAN"], os.environ["CRASH_LOG"]
+    while True:
+        _, status = os.waitpid(fork_life(config, Path(plan), Path(log)), 0)
+        if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
+            return os.waitstatus_to_exitcode(status)
+
+
 if __name__ == "__main__":
-    asyncio.run(life(Path(sys.argv[-1]), Path(os.environ["CRASH_PLAN"])))
+    sys.exit(main())

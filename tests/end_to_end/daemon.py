@@ -124,13 +124,6 @@ class DaemonProcess(ServerProcess):
         ):
             return response.status, json.loads(await response.text() or "null")
 
-    async def send_or_die(self, method: str, path: str, body: Any) -> None:
-        """Send to a daemon that may be killed before it has answered."""
-        try:
-            await self.send(method, path, body)
-        except aiohttp.ClientError:
-            assert not self.running
-
     async def events(self, *events: Mapping[str, Any]) -> None:
         status, answer = await self.send("POST", "/api/v1/events", list(events))
         assert status == 200, answer

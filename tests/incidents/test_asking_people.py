@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from rollbackd.errors import TemporaryError
+from rollbackd.incidents.opening import new_incident
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import MeasureStatus, State
 from rollbackd.model.levers import Op
@@ -185,6 +186,39 @@ async def test_measures_that_are_left_show_until_somebody_takes_them_over(world:
         await world.runner.left.acknowledge("INC-1", by="eve")
     with pytest.raises(KeyError):
         await world.runner.left.acknowledge("INC-2", by="eve")
+
+
+async def test_measures_that_are_left_are_found_however_long_ago_it_was(world: World) -> None:
+    """A busy fleet opens many incidents after the one that left them."""
+    await left(world)
+    for number in range(600):
+        observed, record = new_incident(
+            incident_id=f"INC-9{number:03}",
+            scope=SCOPE,
+            policy=quick("quality_regression"),
+            epoch=0,
+            now_ms=world.clock.now() + number,
+            objection=Reason.COOLDOWN,
+        )
+        await world.store.open_incident(observed, record)
+    world.new_runner()
+    await world.runner.left.load()
+    assert left_in_force(world) == 2
+
+
+async def test_others_hear_of_what_becomes_of_measures_that_are_left(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of any other decision."""
+    heard: list[str] = []
+    monkeypatch.setattr(world.pages, "decided", lambda _incident, record: heard.append(record.kind))
+    world.new_runner()
+    await left(world)
+    heard.clear()
+    await somebody_moves(world, "writes")
+    await world.runner.left.look()
+    await world.runner.left.acknowledge("INC-1", by="eve")
+    assert heard == ["MeasuresEndedByHand", "MeasuresAcknowledged"]
 
 
 async def test_what_is_given_back_by_hand_is_found_by_reading(world: World) -> None:

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from rollbackd.model.incidents import MeasureStatus, State
+from rollbackd.model.levers import Op
 from rollbackd.model.triggers import Verdict
-from tests.incidents.samples import BRANCHES
+from tests.incidents.samples import BRANCHES, SCOPE
 from tests.incidents.world import World, never, probed, quick
 
 
@@ -124,3 +125,51 @@ async def test_a_crash_after_each_step_in_turn_ends_the_same(folder: Path) -> No
     assert await end_of(world) == wanted
     await world.close()
     assert lives >= 20
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_crash_while_a_pointer_is_flipped_again_moves_it_once(
+    folder: Path, point: str
+) -> None:
+    """Somebody moved it back during the hold; no restart flips it twice, or counts it anew."""
+    adapter, hook, method = POINTS[point]
+    for nth in range(1, 100):
+        folder_of_crash = folder / f"crash-{nth}"
+        folder_of_crash.mkdir(parents=True)
+        world = await World.open(folder_of_crash)
+        policy = quick("quality_regression", hold_ms=60_000, max_reasserts=2)
+        await world.open_incident("quality_regression", policy)
+        await world.until_state(State.WATCHING)
+        moved = await somebody_moves_the_flag(world)
+        crash = Crash(nth)
+        hooks = getattr(getattr(world, adapter), hook)
+        hooks[method] = crash
+        runner = world.runner
+        await world.until(lambda: crash.reached.is_set() or not runner._tasks)  # noqa: B023
+        crashed = crash.reached.is_set()
+        if crashed:
+            await runner.stop()
+            hooks.clear()
+            await world.restart()
+        incident = await world.until_idle()
+        version = (await world.versions())["flag:canary"]
+        await world.close()
+        assert (incident.state, incident.reasserts, version) == (State.CLOSED, 1, moved + 1)
+        if not crashed:
+            break
+    assert 2 < nth < 100
+
+
+async def somebody_moves_the_flag(world: World) -> int:
+    """Back to what the rollout wants; returns the version that this makes."""
+    flag = await world.controls.read(SCOPE, "flag:canary")
+    write = await world.controls.set_trip(
+        SCOPE,
+        "flag:canary",
+        None,
+        expected_version=flag.version,
+        op=Op(op_id="by-hand", epoch=flag.epoch, incident_id=""),
+        now_ms=world.clock.now(),
+    )
+    version: int = write.control.version
+    return version

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from rollbackd.incidents import messages as m
 from rollbackd.incidents.afterwards import acknowledge, ended_by_hand, released
 from rollbackd.incidents.deciding import objection
-from rollbackd.incidents.ledger import left_in_force
+from rollbackd.incidents.ledger import left_in_force, taken
 from rollbackd.incidents.pages import pages_for
 from rollbackd.incidents.step import next_command
 from rollbackd.model.decisions import Reason
@@ -222,6 +222,20 @@ def test_a_limit_is_passed_over_only_when_something_else_was_done(
     if state is S.NEEDS_HUMAN:
         assert walk.incident.reason is Reason.THROTTLE_FAILED
         assert S.WATCHING not in walk.states
+
+
+def test_a_limit_that_only_may_stand_leaves_nothing_to_watch() -> None:
+    """It is kept in the ledger and given back in the end; nobody saw it take effect."""
+
+    def lost(command: m.Command) -> m.Event | None:
+        throttles = isinstance(command, m.Perform) and command.intent.reverts is None
+        return replace(failed(), may_stand=True) if throttles else None
+
+    walk = Walk(throttles(), lost)
+    walk.to(S.CLOSED, S.NEEDS_HUMAN)
+    assert (walk.incident.state, walk.incident.reason) == (S.NEEDS_HUMAN, Reason.THROTTLE_FAILED)
+    assert S.WATCHING not in walk.states
+    assert len(taken(walk.incident)) == 2
 
 
 def test_a_limit_before_the_flip_is_passed_over() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rollbackd.errors import PermanentError, TemporaryError
+from rollbackd.evidence.report import FileReporter
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import Incident, MeasureStatus, State
 from rollbackd.model.levers import Op
@@ -117,7 +118,34 @@ async def test_a_report_that_cannot_be_written_is_paged_and_holds_nothing_up(wor
     (world.folder / "incidents").write_text("in the way")
     await world.open_incident("duplicate_effects")
     assert (await world.until_idle()).state is S.CLOSED
-    assert "the post-mortem was not written" in world.pages.reasons[0]
+    assert "the report was not written" in world.pages.reasons[0]
+
+
+async def test_a_defect_in_the_report_holds_nothing_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is paged; the scope is free again."""
+
+    async def broken(*_: Any) -> str:
+        raise ValueError("a figure that cannot be drawn")
+
+    monkeypatch.setattr(FileReporter, "write", broken)
+    await world.open_incident("duplicate_effects")
+    assert (await world.until_idle()).state is S.CLOSED
+    assert world.pages.reasons == ["the report was not written: a figure that cannot be drawn"]
+
+
+async def test_whoever_is_asked_for_finds_a_report(world: World) -> None:
+    """Of what led there, before the incident has ended; it is written again at the end."""
+    world.targets.verdicts = [Verdict.RED]
+    await world.open_incident("duplicate_effects")
+    await world.until_state(S.NEEDS_HUMAN)
+    report = world.folder / "incidents" / "INC-1" / "report.md"
+    await world.until(report.is_file)
+    assert ", needs_human because of no_lever_left" in report.read_text()
+    assert await world.runner.decide("INC-1", "restore", by="eve")
+    await world.until_idle()
+    assert ", closed because of audit_passed" in report.read_text()
 
 
 # Outages
