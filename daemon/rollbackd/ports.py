@@ -139,6 +139,14 @@ class Controls(Protocol):
         ...
 
 
+class LastKnown(Protocol):
+    """The controls from memory, for readers who must have an answer whatever is down."""
+
+    def last_known(self, scope: Scope) -> Mapping[str, Control]:
+        """Every control of the scope by name, as it was last read or written. Never fails."""
+        ...
+
+
 class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One alert that was accepted, durable until it is handled.
 

@@ -55,6 +55,9 @@ class Telemetry:
         self.inbox_duplicates = self._counter(
             "inbox_duplicates", "Alerts that the inbox already had."
         )
+        self.own_alerts = self._counter(
+            "own_alerts_dropped", "Alerts of rollbackd's own that were routed back to it."
+        )
         self.inbox_unhandled = self._gauge("inbox_unhandled", "Accepted alerts not yet handled.")
         self.kafka_lag = self._gauge(
             "kafka_consumer_lag", "Records behind the high watermark.", "topic", "partition"

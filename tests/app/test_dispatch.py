@@ -1,5 +1,6 @@
 """What becomes of each firing trigger, on a real store and with a runner that only listens."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 from rollbackd.errors import TemporaryError
 from rollbackd.model.decisions import Reason
 from rollbackd.model.explanations import Fate
-from rollbackd.model.incidents import State
+from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.labels import Scope
 from rollbackd.ports import Pause, ScopeBusyError
 from tests.app.desk import Desk, elsewhere
@@ -269,3 +270,26 @@ async def test_the_fate_of_a_trigger_is_known(desk: Desk) -> None:
     assert fate_of(other.rule, other.labels) == Fate(reason=Reason.PAUSED)
     await desk.calm(trigger)
     assert fate_of(trigger.rule, trigger.labels) == Fate()
+
+
+async def test_an_opening_under_way_is_not_offered_by_an_evaluation(desk: Desk) -> None:
+    """A person pulls while rules are evaluated; the incident is driven once."""
+    open_incident, asked = desk.store.open_incident, asyncio.Event()
+    release = asyncio.Event()
+
+    async def slowly(incident: Incident, record: JournalRecord) -> None:
+        asked.set()
+        await release.wait()
+        await open_incident(incident, record)
+
+    store: Any = desk.store
+    store.open_incident = slowly
+    pull = asyncio.ensure_future(
+        desk.dispatcher.pull("quality_regression", SCOPE, reason="it smells", by="ann")
+    )
+    await asked.wait()
+    evaluation = asyncio.ensure_future(desk.calm())
+    await asyncio.sleep(0)
+    release.set()
+    await asyncio.gather(pull, evaluation)
+    assert [incident.id for incident in desk.runner.open] == [pull.result().id]

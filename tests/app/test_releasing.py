@@ -54,6 +54,16 @@ async def test_the_rollouts_intent_shows_again(
     assert "a control was released" in caplog.text
 
 
+async def test_others_hear_of_it(world: World) -> None:
+    """As of any other decision."""
+    heard: list[str] = []
+    store: Any = world.store
+    controls: Any = world.controls
+    told = Releasing(store, controls, world.clock, lambda _, record: heard.append(record.kind))
+    await told.release(SCOPE, "flag:canary", because="p2 is fixed", by="eve")
+    assert heard == ["ControlReleased"]
+
+
 async def test_what_carries_no_trip_is_not_released(world: World) -> None:
     """Nothing is written; a second release says the same."""
     await release(world)

@@ -12,6 +12,7 @@ from typing import Any
 from redis.asyncio import Redis as RedisClient
 
 from rollbackd.app.daemon import Daemon
+from rollbackd.app.process import spare_the_collector
 from rollbackd.events.record import decode_record
 from rollbackd.model.controls import ControlValue
 from rollbackd.model.incidents import Incident, JournalRecord, State
@@ -24,7 +25,7 @@ from tests.benchmarks.bench import Bench, isolated, run_async
 from tests.benchmarks.results import Figure, Result, percentile
 from tests.services.processes import free_port
 
-INCIDENTS = 100
+INCIDENTS = 200
 _BOUND_MS = 100
 _TREE = """
 defaults: {hold: 1h, first_green: 1h, watch_interval: 1m, max_freeze: 1h, cooldown: 0s,
@@ -97,6 +98,7 @@ async def _act(url: str, directory: Path) -> tuple[list[float], list[float], lis
     watch = Stopwatch()
     daemon = Daemon(_settings(url, directory), wrap_store=watch.around)
     await daemon.start()
+    spare_the_collector()  # as `rollbackd run` does
     try:
         watch.listen(daemon)
         # The first one warms up.

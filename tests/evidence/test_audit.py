@@ -175,6 +175,24 @@ async def test_a_short_outage_is_waited_out() -> None:
     assert await audit.failed(audited()) == {}
 
 
+async def test_a_store_that_asks_for_no_delay_is_not_asked_without_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until the deadline there is time for a hundred thousand questions."""
+    monkeypatch.setattr(auditing, "DEADLINE_SECONDS", 0.1)
+    audit = Audit()
+    asked = 0
+
+    async def down() -> None:
+        nonlocal asked
+        asked += 1
+        raise TemporaryError("locked", delay_ms=0)
+
+    audit.journal.faults = [down] * 1_000
+    assert list(await audit.failed(audited())) == ["journal_chain"]
+    assert asked <= 11
+
+
 async def test_only_the_last_act_on_a_target_is_checked() -> None:
     """An earlier one was meant to be moved again."""
     incident = audited()

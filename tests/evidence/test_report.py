@@ -180,7 +180,7 @@ def test_what_needs_a_person_is_said_first() -> None:
         audit=[replace(check, passed=False) for check in incident.audit[:1]],
     )  # fmt: skip
     text = render_markdown(bundled(incident))
-    (todo,) = [line for line in text.splitlines() if line.startswith("**What a person has to do")]
+    (todo,) = [line for line in text.splitlines() if line.startswith("**What do you have to do")]
     assert "rollbackd decide INC-7" in todo
     assert "`rollbackd decide INC-7 restore` gives back what is on: write_block@rag/eu-1" in todo
     assert "moved meanwhile: throttle@rag/eu-1" in todo

@@ -33,7 +33,9 @@ async def serve(operations: FakeOperations, telemetry: Telemetry) -> AsyncIterat
 
     async def start(*, limits: Limits | None = None, **settings: Any) -> HttpServer:
         chosen = HttpSettings(**{"port": 0, **settings})
-        server = HttpServer(chosen, operations, telemetry, ManualClock(), limits=limits)
+        server = HttpServer(
+            chosen, operations, telemetry, ManualClock(), last_known=operations, limits=limits
+        )
         await server.start()
         started.append(server)
         return server

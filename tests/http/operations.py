@@ -131,6 +131,10 @@ class FakeOperations:
         await self._asked("controls", scope)
         return self.switches
 
+    def last_known(self, scope: Scope) -> dict[str, Control]:
+        self.calls.append(("last_known", scope))
+        return self.switches
+
     async def set_intent(self, scope: Scope, name: str, value: ControlValue) -> Control:
         await self._asked("set_intent", scope, name, value)
         kind_of(name)

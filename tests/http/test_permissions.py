@@ -22,6 +22,8 @@ PROMISED: dict[tuple[str, str], Permission | None] = {
     ("GET", "/api/v1/controls/{service}/{region}"): READ,
     ("PUT", "/api/v1/controls/{service}/{region}/{name}"): OPERATE,
     ("POST", "/api/v1/controls/{service}/{region}/{name}/release"): OPERATE,
+    ("POST", "/ofrep/v1/evaluate/flags/{key}"): READ,
+    ("POST", "/ofrep/v1/evaluate/flags"): READ,
     ("GET", "/api/v1/incidents"): READ,
     ("POST", "/api/v1/incidents"): OPERATE,
     ("GET", "/api/v1/incidents/{id}"): READ,
@@ -46,7 +48,7 @@ TOKENS = {permission: f"the-{permission}-token-0123456789" for permission in Per
 
 
 def path_of(pattern: str) -> str:
-    return pattern.format(service="rag", region="eu", name="flag", id="inc-1")
+    return pattern.format(service="rag", region="eu", name="flag", id="inc-1", key="flag")
 
 
 @pytest.fixture
@@ -142,7 +144,7 @@ def test_an_open_listener_without_authentication_is_refused(
     host: str, operations: FakeOperations, telemetry: object
 ) -> None:
     with pytest.raises(ValueError, match="not loopback"):
-        HttpServer(HttpSettings(host=host), operations, telemetry, None)  # type: ignore[arg-type]
+        HttpServer(HttpSettings(host=host), operations, telemetry, None, last_known=operations)  # type: ignore[arg-type]
 
 
 async def test_an_open_listener_starts_when_told_so(

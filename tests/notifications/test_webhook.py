@@ -65,7 +65,7 @@ async def test_a_page_is_one_json_document(start: Start, receiver: Receiver) -> 
         "note": "",
         "opened_at": "2026-09-21T14:12:20.000Z",
         "url": "https://r.example/api/v1/incidents/INC-1",
-        "report_url": "",
+        "report_url": "https://r.example/api/v1/incidents/INC-1/report",
     }
 
 

@@ -341,6 +341,8 @@ branches:
       confirm:
         - {probe: write, url: "https://orders.example/probe", token_file: /run/token}
         - {probe: consumers, group: writers}
+        - {probe: acknowledgements, readers: 2}
+        - {probe: acknowledgements}
     targets: [a]
 """
     )
@@ -358,6 +360,8 @@ branches:
             },
         ),
         FreezeProbe(kind="consumers", params={"group": "writers"}),
+        FreezeProbe(kind="acknowledgements", params={"readers": 2}),
+        FreezeProbe(kind="acknowledgements", params={"readers": 1}),
     ]
 
 

@@ -26,6 +26,8 @@ class Backends(msgspec.Struct, frozen=True, kw_only=True):
 
     store: Store
     controls: Controls
+    #: The Redis that applications read the controls from; None where it is SQLite.
+    controls_redis: RedisConnection | None = None
 
 
 async def open_backends(settings: Settings, cleanups: Cleanups) -> Backends:
@@ -55,7 +57,11 @@ async def open_backends(settings: Settings, cleanups: Cleanups) -> Backends:
     else:
         assert database is not None
         controls = await SQLiteControls.open(database)
-    return Backends(store=store, controls=controls)
+    return Backends(
+        store=store,
+        controls=controls,
+        controls_redis=redis if settings.controls is Backend.REDIS else None,
+    )
 
 
 async def open_redis(settings: RedisSettings) -> RedisConnection:

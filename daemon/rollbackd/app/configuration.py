@@ -68,7 +68,8 @@ def survey(settings: Settings) -> Survey:
     tree: DecisionTree | None = None
     rule_files: list[RuleFile] = []
     try:
-        tree = read_tree(settings.decision_tree)
+        with_kafka = settings.kafka is not None or not settings.path.is_file()
+        tree = read_tree(settings.decision_tree, with_kafka=with_kafka)
     except DocumentError as error:
         problems += error.diagnostics
     for path in rule_paths(settings.rules):
@@ -112,10 +113,14 @@ def build_engine(rule_files: list[RuleFile], tree: DecisionTree, settings: Setti
     )
 
 
-def read_tree(path: Path) -> DecisionTree:
-    """The decision tree of a file. Raises DocumentError."""
+def read_tree(path: Path, *, with_kafka: bool = True) -> DecisionTree:
+    """The decision tree of a file; without a config its Kafka is unknown. Raises DocumentError."""
     return read_decision_tree(
-        _read(path), file=str(path), levers=LEVER_SPECS, check_expression=expression_problems
+        _read(path),
+        file=str(path),
+        levers=LEVER_SPECS,
+        check_expression=expression_problems,
+        with_kafka=with_kafka,
     )
 
 

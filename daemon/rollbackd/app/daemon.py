@@ -27,6 +27,7 @@ from rollbackd.app.systemd import ServiceManager
 from rollbackd.app.targets import LiveTargets
 from rollbackd.app.windows import LiveWindows
 from rollbackd.clock import Clock
+from rollbackd.controls.last_known import LastKnownControls
 from rollbackd.documents.diagnostics import DocumentError
 from rollbackd.evidence.audit import IncidentAuditor
 from rollbackd.evidence.capture import EvidenceCapture
@@ -102,10 +103,13 @@ class Daemon:
         self._configuration = load(self.settings)
         _log_warnings(self._configuration)
         backends = await open_backends(self.settings, self._cleanups)
+        self._controls = LastKnownControls(self._wrap_controls(backends.controls))
         self._backends = Backends(
             store=self._wrap_store(backends.store),
-            controls=self._wrap_controls(backends.controls),
+            controls=self._controls,
+            controls_redis=backends.controls_redis,
         )
+        await self._controls.load()
         self._build()
         self._spawn("notifications", self._notifiers.run())
         await self._intake.restore()
@@ -114,6 +118,7 @@ class Daemon:
         self._dispatcher.pause = await self._backends.store.pause()
         await self._resume_incidents()
         self._spawn("evaluation", self._evaluation.run())
+        self._spawn("controls", self._controls.run())
         await self._http.start()
         self._cleanups.push("http", self._http.stop)
         if self._kafka is not None:
@@ -189,7 +194,7 @@ class Daemon:
                     pins=pins,
                     clock=clock,
                 ),
-                probes=Probes(settings.kafka),
+                probes=Probes(settings.kafka, self._backends.controls_redis),
                 targets=targets,
                 auditor=IncidentAuditor(levers, store, controls),
                 reporter=reporter,
@@ -269,7 +274,9 @@ class Daemon:
             guard_board=guard_board,
             decided=self._notifiers.decided,
         )
-        self._http = HttpServer(settings.http, operations, telemetry, clock)
+        self._http = HttpServer(
+            settings.http, operations, telemetry, clock, last_known=self._controls
+        )
         telemetry.build_info.info({"version": __version__})
 
     def _kafka_source(self) -> KafkaSource | None:

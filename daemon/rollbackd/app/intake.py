@@ -10,6 +10,7 @@ from rollbackd.events.alertmanager import inbox_key
 from rollbackd.evidence.pins import PinsTable
 from rollbackd.model.events import Alert, Batch, KnownGood
 from rollbackd.model.labels import METRIC_NAME, labels_of
+from rollbackd.notifications.standing import is_ours
 from rollbackd.ports import DeadLetter, InboxEntry, Store
 from rollbackd.telemetry import Telemetry
 from rollbackd.triggers.engine import Engine
@@ -66,7 +67,13 @@ class Intake:
         logger.info("dropped the windows of a partition", extra=about)
 
     async def accept_alerts(self, alerts: Sequence[Alert]) -> int:
-        """Commit alerts to the inbox; returns how many were new. Raises TemporaryError."""
+        """Commit alerts to the inbox; returns how many were new. Raises TemporaryError.
+
+        Our own, which an Alertmanager routes back to us, are dropped: what says that a rollback is
+        under way must not lead to another one.
+        """
+        told, alerts = len(alerts), [alert for alert in alerts if not is_ours(alert.labels)]
+        self._telemetry.own_alerts.inc(told - len(alerts))
         now_ms = self._clock.now()
         entries = [
             InboxEntry(key=inbox_key(alert), alert=alert, received_at_ms=now_ms) for alert in alerts

@@ -119,15 +119,18 @@ class Openings:
         """Make an opening durable, then drive it.
 
         Without an answer of the store it may be there or not. It is kept, and the same incident is
-        offered again before anything else is opened: the store takes a repetition as done.
+        offered again before anything else is opened: the store takes a repetition as done. It is
+        kept only then: an opening under way must not be offered by somebody else at the same time.
         """
-        self._unanswered[incident.id] = incident, record
         try:
             await self._store.open_incident(incident, record)
         except (ScopeBusyError, PermanentError):
-            del self._unanswered[incident.id]
+            self._unanswered.pop(incident.id, None)
             raise
-        del self._unanswered[incident.id]
+        except BaseException:
+            self._unanswered[incident.id] = incident, record
+            raise
+        self._unanswered.pop(incident.id, None)
         objection = None if incident.is_open else incident.reason
         if objection is not None:
             self._telemetry.incidents.labels(incident.branch, incident.state).inc()
@@ -153,6 +156,6 @@ def step_id(unit: Unit) -> str:
 
 
 def _new_id(now_ms: int) -> str:
-    """`INC-20261122T031502-9f3a`: sorts by time, safe in paths and keys."""
+    """`INC-20261122T031502-9f3a04c1`: sorts by time, safe in paths and keys."""
     stamp = datetime.fromtimestamp(now_ms / 1_000, UTC).strftime("%Y%m%dT%H%M%S")
-    return f"INC-{stamp}-{secrets.token_hex(2)}"
+    return f"INC-{stamp}-{secrets.token_hex(4)}"

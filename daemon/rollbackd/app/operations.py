@@ -174,7 +174,7 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
 
     async def release(self, scope: Scope, name: str, *, because: str, by: str) -> Control:
         """Take away the trip that a closed incident left. Raises ValueError, ScopeBusyError."""
-        releasing = Releasing(self.store, self.controls_store, self.clock)
+        releasing = Releasing(self.store, self.controls_store, self.clock, self.decided)
         return await releasing.release(scope, name, because=because, by=by)
 
     def explain(

@@ -83,11 +83,14 @@ class Recovery:
         an orphan. Raises TemporaryError.
         """
         driven = {incident.id for incident in self._runner.current()}
-        found = await self._store.incidents(open_only=True, limit=_EVERY)
+        now_ms = self._clock.now()
+        history = await self._store.history(acts_since_ms=now_ms, trips_since_ms=now_ms)
+        alone = [a.incident_id for a in history.acts if a.is_open and a.incident_id not in driven]
+        found = [await self._store.incident(incident_id) for incident_id in alone]
         now, seen = self._clock.monotonic(), self._seen
         self._seen = {}
         for incident in found:
-            if incident.id in driven:
+            if incident is None or not incident.is_open:
                 continue
             version, since = seen.get(incident.id, (0, now))
             since = since if version == incident.version else now

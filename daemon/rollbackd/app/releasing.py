@@ -5,12 +5,14 @@ it away, and what applications see is the rollout's own intent.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from rollbackd.clock import Clock
 from rollbackd.errors import TemporaryError
 from rollbackd.incidents.afterwards import released
 from rollbackd.model.controls import Control, WriteResult
+from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import Op
 from rollbackd.ports import Controls, ScopeBusyError, StaleIncidentError, Store
@@ -21,9 +23,19 @@ _MOST_OPEN: Final = 10_000
 
 
 class Releasing:
-    """Releases controls by compare-and-set, under an epoch of its own."""
+    """Releases controls by compare-and-set, under an epoch of its own.
 
-    def __init__(self, store: Store, controls: Controls, clock: Clock) -> None:
+    `decided` hears of the record once it is in the journal.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        controls: Controls,
+        clock: Clock,
+        decided: Callable[[Incident, JournalRecord], None] = lambda _incident, _record: None,
+    ) -> None:
+        self._decided = decided
         self._store = store
         self._controls = controls
         self._clock = clock
@@ -90,3 +102,5 @@ class Releasing:
         except StaleIncidentError as error:
             # the control is released and the log says so; the journal merely lacks a note
             logger.warning("the release was not journaled", extra={"because": str(error)})
+        else:
+            self._decided(noted, record)

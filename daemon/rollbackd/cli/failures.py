@@ -1,5 +1,6 @@
 """How a command fails: one clear line and exit code 1, never a traceback for a user's mistake."""
 
+from inspect import cleandoc
 from typing import Any, Final
 
 import typer
@@ -24,6 +25,14 @@ class FailureError(Exception):
 
 class Commands(TyperGroup):
     """The root group: the one place where failures become messages and exit codes."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command; its help is wrapped by the terminal, not by the source."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and command.help:
+            paragraphs = cleandoc(command.help).split("\n\n")
+            command.help = "\n\n".join(" ".join(each.split()) for each in paragraphs)
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""

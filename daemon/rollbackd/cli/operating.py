@@ -81,9 +81,10 @@ def decide(
     decision: Annotated[
         Decision,
         typer.Argument(
+            metavar="DECISION",
             help="`approve` or `decline` what asks first; `restore`: give all measures back now; "
             "`rotated`: the cache was rotated by hand; `abort`: end it as it stands; "
-            "`abort_leaving_measures`, later `acknowledge`: the measures in force are yours."
+            "`abort_leaving_measures`, later `acknowledge`: the measures in force are yours.",
         ),
     ],
     reason: ReasonOption,

@@ -4,10 +4,10 @@ Events of one sender differ in their time and values only. With these cut out, t
 is looked up: what it once meant is in memory, and neither labels nor pins are decoded or checked.
 What is new, odd or bad is read in full by the caller.
 
-Why the rest of the text is enough: the time is cut out as a number and the values as an object of
-numbers, which the decoder has seen to, so that what surrounds them means what it meant when it was
-read in full. That the two places are those of `ts` and `values`, and not of something in a label,
-is tried out when a text is learned.
+Why the rest of the text is enough: what was cut out is decoded by itself, a time and an object of
+numbers, so that what surrounds them means what it meant when it was read in full. That the two
+places are those of `ts` and `values`, and not of something in a label, is tried out when a text is
+learned.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,13 +27,15 @@ _REMEMBERED: Final = 20_000
 _LONGEST: Final = 4_096
 #: Who is so near to the limit is judged by `event_time`.
 _MARGIN_MS: Final = 1_000
-#: Instead of a time.
-_REFUSED: Final = -1
+#: What no time at all means.
+_NO_TIME: Final = b"null"
 
 _TS: Final = b'"ts":'
 _VALUES: Final = b'"values":'
 _NO_VALUES: Final[dict[str, float]] = {}
+#: What is put in their place when a text is tried out.
 _TRIAL: Final = {"tried": 1.0}
+_TRIALS: Final = {_TS: b'"ts":1.0', _VALUES: b'"values":{"tried":1.0}'}
 
 
 class _Measured(msgspec.Struct, gc=False):
@@ -43,6 +45,8 @@ class _Measured(msgspec.Struct, gc=False):
     values: dict[str, float] | None = None
 
 
+_TIME: Final = msgspec.json.Decoder(datetime | float | None)
+_NUMBERS: Final = msgspec.json.Decoder(dict[str, float])
 _MEASURED: Final = msgspec.json.Decoder(_Measured)
 _FULL: Final = msgspec.json.Decoder(Envelope)
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -58,7 +62,7 @@ class Recognizer:
         self._reader = reader
         self._known = Generations[tuple[object, ...], _Meaning](_REMEMBERED)
 
-    def read(
+    def read(  # noqa: PLR0912  # a call for each event would cost more than it tidies
         self,
         bodies: Iterable[bytes],
         into: Collector,
@@ -72,33 +76,42 @@ class Recognizer:
         """
         latest = (now_ms + MAX_FUTURE_MS - _MARGIN_MS) / 1_000
         find, add, sightings = self._known.find, into.samples.rows.append, into.sightings
+        read_time, read_numbers = _TIME.decode, _NUMBERS.decode
+        # Neighbours often have the same time.
+        before, time_ms = _NO_TIME, now_ms
         for position, body in enumerate(bodies):
-            try:
-                event = _MEASURED.decode(body)
-            except _UNREADABLE:
-                otherwise(position)
-                continue
-            ts, values = event.ts, event.values or _NO_VALUES
             head, timed, rest = body.partition(_TS)
             if timed:
-                _, _, rest = rest.partition(b",")
+                written, _, rest = rest.partition(b",")
             else:
-                head, rest = b"", body
+                head, written, rest = b"", _NO_TIME, body
             middle, _, rest = rest.partition(_VALUES)
-            _, whole, tail = rest.partition(b"}")
-            parts = (head, timed, middle, _VALUES, tail) if whole else _cut(body)
-            key = (b"".join(parts) if whole else parts, *values)
+            inside, whole, tail = rest.partition(b"}")
+            try:
+                values = read_numbers(inside + whole) if whole else _NO_VALUES
+                if written != before:
+                    ts = read_time(written)
+                    if ts.__class__ is float and 0.0 <= ts <= latest:
+                        time_ms = round(ts * 1_000)
+                    else:
+                        time_ms = _time(ts, now_ms)
+                    before = written
+            except (*_UNREADABLE, Rejected):
+                whole = b""
+            if not whole:
+                if not self._read_elsewhere(body, into, now_ms):
+                    otherwise(position)
+                find = self._known.find
+                continue
+            key = (head, middle, tail, *values)
             known = find(key)
             if known is None:
-                known = self._learn(key, body, parts)
+                comma = b"," if timed else b""
+                known = self._learn(key, body, (head, timed, comma + middle, _VALUES, tail))
                 find = self._known.find
-            if ts.__class__ is float and 0.0 <= ts <= latest:
-                time_ms = round(ts * 1_000)
-            else:
-                time_ms = _time(ts, now_ms)
-            if known is None or time_ms == _REFUSED:
-                otherwise(position)
-                continue
+                if known is None:
+                    otherwise(position)
+                    continue
             schema, counted, sighting = known
             if schema is not None:
                 found = values.values()
@@ -107,6 +120,26 @@ class Recognizer:
                 seen_ms = sightings.get(sighting)
                 if seen_ms is None or seen_ms < time_ms:
                     sightings[sighting] = time_ms
+
+    def _read_elsewhere(self, body: bytes, into: Collector, now_ms: int) -> bool:
+        """Add what an event says whose time or values stand elsewhere or are missing."""
+        try:
+            event = _MEASURED.decode(body)
+            time_ms = _time(event.ts, now_ms)
+        except (*_UNREADABLE, Rejected):
+            return False
+        values = event.values or _NO_VALUES
+        parts = _cut(body)
+        known = self._learn((parts, *values), body, parts)
+        if known is None:
+            return False
+        schema, counted, sighting = known
+        if schema is not None:
+            found = values.values()
+            into.samples.rows.append((schema, time_ms, (*found, *((1.0,) if counted else ()))))
+        if sighting is not None:
+            into.saw_pins(sighting, time_ms)
+        return True
 
     def _learn(
         self, key: tuple[object, ...], body: bytes, parts: tuple[bytes, ...]
@@ -117,8 +150,7 @@ class Recognizer:
             return known
         try:
             event = _FULL.decode(body)
-            trial = _FULL.decode(_on_trial(parts, with_comma=parts is not key[0]))
-            if not _is_plain(event) or not _differs_as_meant(event, trial, parts):
+            if not _is_plain(event) or not _differs_as_meant(event, parts):
                 return None
             schema, sighting = self._reader.outline(event)
         except (*_UNREADABLE, Rejected):
@@ -135,14 +167,9 @@ def _is_plain(event: Envelope) -> bool:
     return bool(event.event) and event.event != PINNED and not odd
 
 
-def _on_trial(parts: tuple[bytes, ...], *, with_comma: bool) -> bytes:
-    """The text with another time and other values; `with_comma` puts the comma between back."""
-    other = {_TS: b'"ts":1.0,' if with_comma else b'"ts":1.0', _VALUES: b'"values":{"tried":1.0}'}
-    return b"".join([other.get(part, part) for part in parts])
-
-
-def _differs_as_meant(event: Envelope, trial: Envelope, parts: tuple[bytes, ...]) -> bool:
+def _differs_as_meant(event: Envelope, parts: tuple[bytes, ...]) -> bool:
     """Whether other text in the two places is another time and other values, and nothing else."""
+    trial = _FULL.decode(b"".join([_TRIALS.get(part, part) for part in parts]))
     ts = 1.0 if _TS in parts else None
     values = _TRIAL if _VALUES in parts else None
     return trial == msgspec.structs.replace(event, ts=ts, values=values)
@@ -169,9 +196,4 @@ def _after_time(rest: bytes) -> bytes:
 
 
 def _time(ts: datetime | float | None, now_ms: int) -> int:
-    if ts is None:
-        return now_ms
-    try:
-        return event_time(ts, now_ms=now_ms)
-    except Rejected:
-        return _REFUSED
+    return now_ms if ts is None else event_time(ts, now_ms=now_ms)

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 #: How long one check may wait for its target.
 DEADLINE_SECONDS: Final = 60.0
+_MIN_DELAY_MS: Final = 10
 _MAX_DELAY_MS: Final = 1_000
 
 
@@ -101,7 +102,8 @@ async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
         try:
             return await read()
         except TemporaryError as error:
-            await asyncio.sleep(min(error.delay_ms, _MAX_DELAY_MS) / 1_000)
+            delay_ms = min(max(error.delay_ms, _MIN_DELAY_MS), _MAX_DELAY_MS)
+            await asyncio.sleep(delay_ms / 1_000)
 
 
 def _evidence_is_whole(incident: Incident) -> AuditCheck:

@@ -76,7 +76,7 @@ def _done(incident: Incident) -> list[str]:
     lines = [f"rollbackd {listed(deeds)}, within {span(first, last)}."]
     if incident.flipped_at_ms is not None:
         taken = span(incident.opened_at_ms, incident.flipped_at_ms)
-        lines.append(f"The pointer stood back {taken} after the incident was opened.")
+        lines.append(f"The pointer was back {taken} after the incident was opened.")
     if incident.reverted:
         lines.append("The flip was put back again.")
     if given_back:
@@ -120,13 +120,17 @@ def _ending(incident: Incident) -> str:
         return f"A person ended it at {time(incident.closed_at_ms)[:8]} UTC: {incident.note}."
     if incident.state is State.OBSERVED:
         return f"It was only observed: {incident.reason}."
-    return f"It is in state {incident.state} because of {incident.reason}."
+    because = f"{incident.reason}: {incident.note}" if incident.note else str(incident.reason)
+    return f"It is in state {incident.state} because of {because}."
 
 
 def _todo(incident: Incident) -> list[str]:
     lines = []
     if incident.state is State.NEEDS_HUMAN:
-        lines.append(f"Decide how it goes on: `rollbackd decide {incident.id} ...`.")
+        lines.append(
+            f"Decide how it goes on: `rollbackd decide {incident.id} ...`; nothing more is moved"
+            " until then."
+        )
     names = ", ".join(str(m.change.target) for m in _left(incident))
     if names and incident.is_open:
         lines.append(f"`rollbackd decide {incident.id} restore` gives back what is on: {names}.")

@@ -50,7 +50,7 @@ def _headline(incident: Incident) -> str:
         ("What broke", said.broke),
         ("What was done", said.done),
         ("Is it all right now", said.now),
-        ("What a person has to do", said.todo),
+        ("What do you have to do", said.todo),
     )
     lines = [f"# {said.verdict}: {incident.branch} on {incident.scope}", ""]
     lines.append(f"Incident `{incident.id}`, {incident.state} because of {incident.reason}.")

@@ -43,7 +43,7 @@ class FileReporter:
         return self._folder / incident_id / MARKDOWN
 
     async def write(self, incident: Incident, journal: Sequence[JournalRecord]) -> str:
-        """Write bundle and report; returns the report's path. Raises OSError."""
+        """Write bundle and report as things stand; returns the report's path. Raises OSError."""
         after = await self._aftermath(incident)
         path = self.path_of(incident.id)
         await asyncio.to_thread(_write_report, path.parent, incident, journal, after)

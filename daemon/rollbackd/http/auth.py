@@ -74,6 +74,8 @@ class Authenticator:
         if "Authorization" in request.headers:
             # A wrong token is never forgiven because the certificate was right.
             return self._by_token(request.headers["Authorization"])
+        if "X-API-Key" in request.headers:
+            return self._by_key(request.headers["X-API-Key"])
         return self._by_certificate(certificate_names(request))
 
     def authorize(self, request: web.Request, permission: Permission) -> Caller:
@@ -97,12 +99,15 @@ class Authenticator:
 
     def _by_token(self, header: str) -> Caller:
         scheme, _, token = header.partition(" ")
+        return self._by_key(token if scheme.lower() == "bearer" else "")
+
+    def _by_key(self, token: str) -> Caller:
         digest = hashlib.sha256(token.strip().encode("utf-8", "surrogateescape")).digest()
         found: Caller | None = None
         for known, caller in self._digests:
             if hmac.compare_digest(known, digest):
                 found = caller
-        if found is None or scheme.lower() != "bearer":
+        if found is None:
             raise Refusal(401, "this token is not known", headers=_CHALLENGE)
         return found
 

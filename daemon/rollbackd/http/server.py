@@ -13,13 +13,14 @@ from rollbackd.http.explain import ExplainApi
 from rollbackd.http.failures import failure_middleware, finish_headers
 from rollbackd.http.incidents import IncidentsApi
 from rollbackd.http.limits import Limits
+from rollbackd.http.ofrep import OfrepApi
 from rollbackd.http.operators import OperatorApi
 from rollbackd.http.post_mortems import PostMortemApi
 from rollbackd.http.probes import Probes
 from rollbackd.http.query import QueryApi
 from rollbackd.http.tls import load_certificate, server_context
 from rollbackd.http.webhook import Webhook
-from rollbackd.ports import Operations
+from rollbackd.ports import LastKnown, Operations
 from rollbackd.settings import HttpSettings
 from rollbackd.telemetry import Telemetry
 
@@ -34,6 +35,7 @@ class HttpServer:
         telemetry: Telemetry,
         clock: Clock,
         *,
+        last_known: LastKnown,
         limits: Limits | None = None,
     ) -> None:
         """Raises ValueError when a token, certificate or the listener itself cannot be used."""
@@ -49,6 +51,7 @@ class HttpServer:
             *Webhook(operations, telemetry, bodies).endpoints(),
             *EventsApi(operations, telemetry, clock, bodies).endpoints(),
             *ControlsApi(operations, bodies).endpoints(),
+            *OfrepApi(last_known, self._limits).endpoints(),
             *IncidentsApi(operations, bodies).endpoints(),
             *PostMortemApi(operations, bodies).endpoints(),
             *QueryApi(operations, clock).endpoints(),

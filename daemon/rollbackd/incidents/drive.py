@@ -19,7 +19,7 @@ from rollbackd.incidents.pages import pages_for
 from rollbackd.incidents.performing import LeverRoom, patiently
 from rollbackd.incidents.step import next_command, step
 from rollbackd.incidents.turning import answers_for
-from rollbackd.model.incidents import Incident, JournalRecord
+from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.policy import BranchPolicy
 from rollbackd.model.triggers import Trigger
 from rollbackd.ports import (
@@ -204,6 +204,9 @@ class Drive:
             self._around.notifier.decided(after, record)
         self._report(before, after, record, now_ms)
         await self._page(before, after)
+        if after.state is State.NEEDS_HUMAN and before.state is not after.state:
+            # Whoever was asked for needs to read what led there.
+            await self._write_report(after, None)
         return True
 
     async def _continue(self, _command: m.Continue) -> m.Event:
@@ -274,15 +277,17 @@ class Drive:
         for reason in pages_for(before, after):
             await self._around.notifier.page(after, reason)
 
-    async def _write_report(self, ended: Incident, last: JournalRecord | None) -> None:
-        journal = await self._patiently(lambda: self._around.store.journal(ended.id))
+    async def _write_report(self, incident: Incident, last: JournalRecord | None) -> None:
+        """Write the report of what the store holds, and of `last`, which it does not hold yet."""
+        journal = await self._patiently(lambda: self._around.store.journal(incident.id))
+        journal = [*journal, *([last] if last else [])]
         try:
-            path = await self._around.reporter.write(ended, [*journal, *([last] if last else [])])
-        except OSError as error:
-            # Everything is given back by now; a full disk must not hold the incident open.
-            await self._around.notifier.page(ended, f"the post-mortem was not written: {error}")
+            path = await self._around.reporter.write(incident, journal)
+        except Exception as error:  # neither a full disk nor a defect in a page holds it open
+            logger.exception("the report was not written", extra={"incident": incident.id})
+            await self._around.notifier.page(incident, f"the report was not written: {error}")
             return
-        logger.info("the post-mortem is written", extra={"incident": ended.id, "path": path})
+        logger.info("the report is written", extra={"incident": incident.id, "path": path})
 
     def _report(
         self, before: Incident, after: Incident, record: JournalRecord | None, now_ms: int

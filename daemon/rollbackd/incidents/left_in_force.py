@@ -6,40 +6,56 @@ They count until a person acknowledges them, or until reading the target says th
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from rollbackd.clock import Clock
 from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.incidents.afterwards import Noted, acknowledge, ended_by_hand
 from rollbackd.incidents.ledger import left_in_force
-from rollbackd.model.incidents import Incident, Measure
+from rollbackd.model.decisions import Reason
+from rollbackd.model.incidents import Incident, JournalRecord, Measure
 from rollbackd.ports import LeverTable, StaleIncidentError, Store
 from rollbackd.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-#: Ended incidents that are looked through after a start.
-_LOOK_BACK: Final = 500
+#: No trip is as young as this.
+_NEVER: Final = 1 << 62
 #: Reading one target may take this long.
 _DEADLINE_SECONDS: Final = 2.0
 
 
 class LeftMeasures:
-    """Knows the ended incidents of this process whose measures are still in force."""
+    """Knows the ended incidents whose measures are still in force.
+
+    `decided` hears of each record once it is in the journal.
+    """
 
     def __init__(
-        self, store: Store, levers: LeverTable, clock: Clock, telemetry: Telemetry
+        self,
+        store: Store,
+        levers: LeverTable,
+        clock: Clock,
+        telemetry: Telemetry,
+        decided: Callable[[Incident, JournalRecord], None],
     ) -> None:
         self._store = store
         self._levers = levers
         self._clock = clock
         self._telemetry = telemetry
+        self._decided = decided
         self._left: dict[str, Incident] = {}
 
     async def load(self) -> None:
         """After a start: find them in the store. Raises TemporaryError."""
-        for incident in await self._store.incidents(limit=_LOOK_BACK):
-            self.note(incident)
+        history = await self._store.history(acts_since_ms=0, trips_since_ms=_NEVER)
+        for act in history.acts:
+            if act.reason is not Reason.MEASURES_LEFT_IN_FORCE:
+                continue
+            incident = await self._store.incident(act.incident_id)
+            if incident is not None:
+                self.note(incident)
 
     def note(self, incident: Incident) -> None:
         """An incident has ended, or was looked at again."""
@@ -78,6 +94,7 @@ class LeftMeasures:
             "measures that were left in force",
             extra={"incident": incident.id, "event": record.kind, "detail": record.detail},
         )
+        self._decided(incident, record)
         self.note(incident)
         return incident
 

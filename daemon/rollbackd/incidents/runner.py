@@ -32,7 +32,11 @@ class Runner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.gauges = IncidentGauges(surroundings.telemetry)
         self.left = LeftMeasures(
-            surroundings.store, surroundings.levers, surroundings.clock, surroundings.telemetry
+            surroundings.store,
+            surroundings.levers,
+            surroundings.clock,
+            surroundings.telemetry,
+            surroundings.notifier.decided,
         )
 
     def current(self) -> list[Incident]:
@@ -93,6 +97,9 @@ class Runner:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _launch(self, incident: Incident, *, first: m.Event | None) -> None:
+        if incident.id in self._drives:
+            logger.warning("this incident is driven already", extra={"incident": incident.id})
+            return
         drive = Drive(self._around, self._room, self.gauges, incident)
         if first is not None:
             drive.tell(first)
@@ -109,7 +116,7 @@ class Runner:
         task = self._tasks.pop(incident_id)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.critical(
-                "an incident's task died; its measures stay as they are until a restart",
+                "an incident's task died; it is taken up again within two minutes",
                 exc_info=error,
                 extra={"incident": incident_id},
             )

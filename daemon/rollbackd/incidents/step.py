@@ -127,7 +127,10 @@ def _wait_for_approval(incident: Incident, now_ms: int) -> Next:
 
 
 def _escalate(incident: Incident, now_ms: int) -> Next:
-    return moves.enter(incident, State.CHOOSING, incident.reason, now_ms), {}
+    """The next lever; a freeze is confirmed anew, for it may have been lifted by hand (F2)."""
+    frozen = incident.policy.freeze is not None
+    state = State.FREEZING if frozen else State.CHOOSING
+    return moves.enter(incident, state, incident.reason, now_ms), {}
 
 
 def _without_lever(incident: Incident, _now_ms: int) -> Next:

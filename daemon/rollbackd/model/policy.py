@@ -6,8 +6,9 @@ import msgspec
 class FreezeProbe(msgspec.Struct, frozen=True, kw_only=True):
     """One proof that writers really stand still; a freeze without it is not confirmed.
 
-    `kind` is `write` (a probe write that must be refused) or `consumers` (a Kafka consumer group
-    that must hold no partition); `params` are the probe's own settings.
+    `kind` is `write` (a probe write that must be refused), `consumers` (a Kafka consumer group
+    that must hold no partition) or `acknowledgements` (every live guard of the scope must run with
+    the fence); `params` are the probe's own settings.
     """
 
     kind: str

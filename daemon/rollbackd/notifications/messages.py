@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 import orjson
 
-from rollbackd.model.incidents import Incident, JournalRecord
+from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.notifications.links import Links, rfc3339
 from rollbackd.settings import Occasion
 
@@ -70,8 +70,13 @@ def subject(incident: Incident, links: Links) -> dict[str, object]:
         "note": incident.note,
         "opened_at": rfc3339(incident.opened_at_ms),
         "url": links.incident(incident.id),
-        "report_url": "" if incident.is_open else links.report(incident.id),
+        "report_url": links.report(incident.id) if _has_report(incident) else "",
     }
+
+
+def _has_report(incident: Incident) -> bool:
+    """It is written when the incident waits for a person, and when it ends."""
+    return incident.state is State.NEEDS_HUMAN or not incident.is_open
 
 
 def as_json(document: object) -> bytes:

@@ -1,6 +1,6 @@
 """What is alerted about, from the incidents alone: a restart changes nothing. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -17,6 +17,8 @@ from rollbackd.ports import Pause
 #: How long what has no end of its own is alerted about.
 LINGER_MS: Final = 15 * 60_000
 _MAX_SCOPES: Final = 10
+#: What the name of every alert of ours begins with.
+_PREFIX: Final = "Rollbackd"
 
 #: States that wait for a person.
 _WAITING: Final = frozenset({State.NEEDS_HUMAN, State.AWAITING_APPROVAL})
@@ -79,6 +81,11 @@ def stands(incident: Incident, reason: str) -> bool:
     if reason not in set(Reason):
         return False
     return reason in _STANDING or incident.state in _WAITING
+
+
+def is_ours(labels: Mapping[str, str]) -> bool:
+    """Whether an alert with these labels is about rollbackd, and not about what it looks after."""
+    return labels.get("alertname", "").startswith(_PREFIX)
 
 
 def standing_alerts(facts: Facts, now_ms: int) -> list[OwnAlert]:

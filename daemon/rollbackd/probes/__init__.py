@@ -1,4 +1,4 @@
-"""What proves that writers stand still: a probe write that is refused, consumers that hold nothing.
+"""What proves that writers stand still: refused writes, idle consumers, acknowledgements.
 
 A freeze whose fence was read back may still let writes pass, when a service does not obey it
 (requirements C2, F2). Each probe is asked once a round and never raises.
@@ -9,9 +9,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from rollbackd.connections.redis import RedisConnection
 from rollbackd.errors import RollbackdError
 from rollbackd.model.incidents import Confirmation, Incident
 from rollbackd.model.policy import FreezeProbe
+from rollbackd.probes.acknowledgements import AcknowledgementsProbe
 from rollbackd.probes.consumers import ConsumersProbe
 from rollbackd.probes.write import WriteProbe
 from rollbackd.settings import KafkaSettings
@@ -28,10 +30,11 @@ Ask = Callable[[Incident, dict[str, object]], Awaitable[Confirmation]]
 class Probes:
     """Implements `ports.FreezeProbes`."""
 
-    def __init__(self, kafka: KafkaSettings | None) -> None:
+    def __init__(self, kafka: KafkaSettings | None, redis: RedisConnection | None = None) -> None:
         self._asks: dict[str, Ask] = {
             "write": WriteProbe().ask,
             "consumers": ConsumersProbe(kafka).ask,
+            "acknowledgements": AcknowledgementsProbe(redis).ask,
         }
 
     async def confirm(self, incident: Incident, probe: FreezeProbe) -> Confirmation:

@@ -3,6 +3,7 @@
 import re
 import re._constants as sre  # type: ignore[import-not-found, unused-ignore]
 import re._parser as sre_parser  # type: ignore[import-not-found, unused-ignore]
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,7 +16,7 @@ MAX_PATTERN = 4_096
 #: A longer label value never matches a pattern: it bounds the time of a match.
 MAX_SUBJECT = 2_048
 
-_PYTHON_ONLY = re.compile(r"(?<!\\)(?:[*+?}]\+|\[\[|\(\?[>(]|\{,)")
+_PYTHON_ONLY = re.compile(r"(?<!\\)(?:[*+?}]\+|\[\[|\(\?[>(]|\{,|\[:\^?[a-z]+:\])")
 
 
 class MatchOp(StrEnum):
@@ -114,9 +115,12 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     if odd := _PYTHON_ONLY.search(pattern):
         raise ValueError(f"`{odd.group()}` in a pattern is not supported")
     try:
-        tree = sre_parser.parse(pattern, re.ASCII)
-        compiled = re.compile(pattern, re.ASCII)
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            # Python reads `[[:alpha:]]` and `[a--b]` otherwise than RE2, and only warns of it
+            warnings.simplefilter("error", FutureWarning)
+            tree = sre_parser.parse(pattern, re.ASCII)
+            compiled = re.compile(pattern, re.ASCII)
+    except (re.error, OverflowError, RecursionError, FutureWarning) as error:
         raise ValueError(f"the pattern `{pattern}` is not supported: {error}") from None
     if _repeats_a_repeat(tree, inside=False):
         raise ValueError(f"the pattern `{pattern}` repeats a repeat and could take forever")

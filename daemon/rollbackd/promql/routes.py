@@ -103,12 +103,15 @@ class Routes:
                     series.insert(time_ms, value)
                 else:
                     late += 1
-            if time_ms > newest_ms and any(s.newest == time_ms for s in route.series):
-                newest_ms = time_ms
             if late == was_late:
                 arrive(route)
             else:
-                partly += [s for s in route.series if time_ms >= s.newest - lateness_ms]
+                kept = [s for s in route.series if time_ms >= s.newest - lateness_ms]
+                if not kept:
+                    continue
+                partly += kept
+            if time_ms > newest_ms:  # noqa: PLR1730  # cheaper than a call
+                newest_ms = time_ms
         for reason, count in ((Refusal.TOO_EARLY, early), (Refusal.TOO_LATE, late)):
             if count:
                 refused[reason] = refused.get(reason, 0) + count

@@ -46,17 +46,25 @@ ExpressionCheck = Callable[[SourceText], list[Diagnostic]]
 
 
 def read_decision_tree(
-    text: str, *, file: str, levers: Mapping[str, LeverSpec], check_expression: ExpressionCheck
+    text: str,
+    *,
+    file: str,
+    levers: Mapping[str, LeverSpec],
+    check_expression: ExpressionCheck,
+    with_kafka: bool = True,
 ) -> DecisionTree:
     """Read and check a tree; `levers` are those that the daemon has, by name.
 
-    `check_expression` is asked about each exit target. Raises DocumentError with every problem.
+    `check_expression` is asked about each exit target, and `with_kafka` says whether there is a
+    Kafka for probes to ask. Raises DocumentError with every problem.
     """
     document = Document(file, text)
     root = compose(text, file=file)
     tree = DecisionTree(branches={})
     if root is not None:
-        tree = _TreeReader(document, levers, check_expression).read(Reader(document, root))
+        tree = _TreeReader(document, levers, check_expression, with_kafka).read(
+            Reader(document, root)
+        )
     else:
         document.report(Position(file, 1, 1), "tree/no-branch", "the file is empty")
     document.raise_errors()
@@ -69,8 +77,10 @@ class _TreeReader:
         document: Document,
         levers: Mapping[str, LeverSpec],
         check_expression: ExpressionCheck,
+        with_kafka: bool,  # noqa: FBT001  # one private caller
     ) -> None:
         self._document = document
+        self._with_kafka = with_kafka
         self._check_expression = check_expression
         self._levers = levers
         self._sharing: dict[str, Reader] = {}
@@ -166,7 +176,7 @@ class _TreeReader:
             name=f.read("name", Reader.string, ""),
             params=plain if isinstance(plain, dict) else {},
             reverts=f.read("reverts", Reader.string_list, []),
-            confirm=f.read("confirm", read_probes, []),
+            confirm=f.read("confirm", lambda r: read_probes(r, with_kafka=self._with_kafka), []),
         )
 
     def _with_shared_symptoms(self, branches: dict[str, BranchPolicy]) -> dict[str, BranchPolicy]:

@@ -8,29 +8,42 @@ from rollbackd.model.policy import FreezeProbe
 
 _WRITE: Final = ("probe", "url", "method", "body", "token_file", "refused_with")
 _CONSUMERS: Final = ("probe", "group")
+_ACKNOWLEDGEMENTS: Final = ("probe", "readers")
 _METHODS: Final = ("POST", "PUT", "PATCH", "DELETE")
 #: 423 Locked and 503 Service Unavailable: how a service says that it takes no writes (K20).
 _REFUSALS: Final = (423, 503)
 
 
-def read_probes(reader: Reader) -> list[FreezeProbe]:
-    """Every probe of the list; one that is wrong is reported and left out."""
-    probes = [_probe(item) for item in reader.items()]
+def read_probes(reader: Reader, *, with_kafka: bool) -> list[FreezeProbe]:
+    """Every probe of the list; one that is wrong is reported and left out.
+
+    `with_kafka` says whether there is a Kafka to ask.
+    """
+    probes = [_probe(item, with_kafka=with_kafka) for item in reader.items()]
     return [probe for probe in probes if probe is not None]
 
 
-def _probe(reader: Reader) -> FreezeProbe | None:
+def _probe(reader: Reader, *, with_kafka: bool) -> FreezeProbe | None:
     kinds = {str(key): value for key, value in reader.entries()}
     named = kinds.get("probe")
     if named is None:
         reader.problem("key/missing", "`probe` is missing", fix="add `probe:`")
         return None
-    kind = named.choice(("write", "consumers"))
+    kind = named.choice(("write", "consumers", "acknowledgements"))
     if kind == "write":
         return FreezeProbe(kind=kind, params=_write(reader.fields(_WRITE, required=("url",))))
     if kind == "consumers":
+        if not with_kafka:
+            named.problem(
+                "tree/probe-kafka",
+                "the config names no Kafka whose consumer group could be asked",
+                fix="add `kafka:` to the config, or confirm the freeze by a `write` probe",
+            )
         f = reader.fields(_CONSUMERS, required=("group",))
         return FreezeProbe(kind=kind, params={"group": f.read("group", _text, "")})
+    if kind == "acknowledgements":
+        f = reader.fields(_ACKNOWLEDGEMENTS)
+        return FreezeProbe(kind=kind, params={"readers": f.read("readers", _readers, 1)})
     return None
 
 
@@ -42,6 +55,11 @@ def _write(f: Fields) -> dict[str, object]:
         "token_file": f.read("token_file", _text, ""),
         "refused_with": f.read("refused_with", _statuses, list(_REFUSALS)),
     }
+
+
+def _readers(reader: Reader) -> int:
+    """How many have to have read it: never none, which is what a mistyped scope has."""
+    return reader.integer(1, minimum=1, maximum=100_000)
 
 
 def _text(reader: Reader) -> str:

@@ -166,6 +166,15 @@ def test_data_is_stale_by_event_time(tmp_path: Path) -> None:
     assert decided(findings) == [(190, "stale_data")]
 
 
+def test_half_a_fleet_that_has_gone_silent_is_not_believed(tmp_path: Path) -> None:
+    """As in production: what is left may be its sick half."""
+    tree = TREE.replace("defaults: {", "defaults: {min_input_coverage: 0.6, ")
+    both = [event(at, arm, level=5) for at in range(0, 660, 30) for arm in ("canary", "baseline")]
+    left = [event(at, level=5) for at in range(660, 1_200, 30)]
+    findings = played(tmp_path, [pinned(), *both, *left, *level((1_200, 11))], tree=tree)
+    assert decided(findings) == [(1_200, "input_coverage")]
+
+
 def test_what_names_no_scope_is_told(tmp_path: Path) -> None:
     """It would never pull anything."""
     findings = played(tmp_path, level((10, 11), (20, 11)), rules=rule("sum(level) > 10"))

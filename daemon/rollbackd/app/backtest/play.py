@@ -19,6 +19,7 @@ from rollbackd.app.backtest.memory import MemoryStore
 from rollbackd.app.backtest.recorder import Recorder
 from rollbackd.app.backtest.recording import Entry, Faults, Recorded, UnreadableError, merged
 from rollbackd.app.configuration import Configuration
+from rollbackd.app.coverage import InputCoverage
 from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.evaluation import EvaluationLoop
 from rollbackd.app.intake import Intake
@@ -119,6 +120,7 @@ class _Player:
             clock=clock,
         )
         self._recorder = Recorder(settings.scope_labels, clock)
+        self._coverage = InputCoverage(lambda: engine, clock, settings.scope_labels)
         self._intake = Intake(
             engine=lambda: engine, store=store, pins=pins, clock=clock, telemetry=telemetry
         )
@@ -136,6 +138,7 @@ class _Player:
                 new_id=_Numbered(),
                 pins_of=pins.of,
                 scopes_of=pins.scopes_of,
+                coverage_of=self._coverage.of,
             ),
             clock=clock,
             telemetry=telemetry,
@@ -233,6 +236,7 @@ class _Player:
         self._last_turn_ms, self._news = turn_ms, False
         await self._runner.advance(turn_ms)
         seen = len(self._recorder.transitions)
+        self._coverage.note()
         await self._evaluation.turn()
         await self._runner.advance(turn_ms)
         if self._sampler is not None:

@@ -180,12 +180,12 @@ class Partition:
     def _decode(self, records: Sequence[Record], source: str) -> tuple[Batch, list[Poison]]:
         now_ms = self._outlets.clock.now()
         into = Collector()
-        values = [record.value for record in records if record.value is not None]
+        values = [value for record in records if (value := record.value) is not None]
         if len(values) < len(records):
             tombstones = len(records) - len(values)
             self._outlets.telemetry.samples_refused.labels("tombstone").inc(tombstones)
             records = [record for record in records if record.value is not None]
-        headers = {n: record.headers for n, record in enumerate(records) if record.headers}
+        headers = {n: found for n, record in enumerate(records) if (found := record.headers)}
         rejected = decode_records(values, into, format=self._format, headers=headers, now_ms=now_ms)
         poison = [Poison(self.tp, records[at], str(error)) for at, error in rejected]
         if source == LIVE:

@@ -1,0 +1,272 @@
+"""Controls as OpenFeature flags: what an evaluation answers for a key and a user.
+
+An answer has to be strict: a client turns anything that it does not understand into the default
+that the caller wrote in its code, which for a kill switch mostly means "on". So every answer has
+a value, a variant and a reason that all SDKs know, and a flag that is off says `false` instead of
+calling itself disabled.
+
+Formats: OpenFeature Remote Evaluation Protocol 0.3.0, `service/openapi.yaml` of
+https://github.com/open-feature/protocol.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Final, TypeGuard
+
+import msgspec
+
+from rollbackd.guard.bucketing import bucket, canary_share
+from rollbackd.model.controls import DEFAULTS, Control, ControlValue, Kind, kind_of
+from rollbackd.model.labels import Scope
+
+#: The generation of `cache` alone, as a number.
+CACHE_GENERATION: Final = "cache_generation"
+#: Controls that have a meaning also where nothing was ever written.
+ALWAYS: Final = (Kind.CACHE, Kind.DEGRADE, Kind.PINS, Kind.THROTTLE, Kind.WRITES)
+#: Keys that are never the name of a `flag:<name>`.
+RESERVED: Final = frozenset({*Kind, CACHE_GENERATION})
+
+#: The first two are for all callers together, and always said.
+_LIMITS: Final = ("requests_per_second", "burst", "tenant_requests_per_second", "tenant_burst")
+_BREAKERS: Final = frozenset({"closed", "half_open", "open"})
+_DEEPEST_DEGRADE: Final = 4
+_RETRY_AFTER_SECONDS: Final = 30
+#: What every client's integer type can hold (IEEE 754 doubles are exact up to here).
+_MAX_COUNT: Final = 2**53
+
+FlagValue = bool | int | str | ControlValue
+
+
+class EvaluationReason(StrEnum):
+    """Why a flag has its value; all SDKs know these words."""
+
+    #: The value is the same for everybody.
+    STATIC = "STATIC"
+    #: The value is this user's; the flag is split.
+    SPLIT = "SPLIT"
+
+
+class ErrorCode(StrEnum):
+    """Why there is no value, in OpenFeature's words."""
+
+    #: The request is not what the protocol says.
+    PARSE_ERROR = "PARSE_ERROR"
+    #: The flag is split, and the context does not say for whom it is evaluated.
+    TARGETING_KEY_MISSING = "TARGETING_KEY_MISSING"
+    #: The context lacks something, or holds something of the wrong type.
+    INVALID_CONTEXT = "INVALID_CONTEXT"
+    #: Nothing was ever written under this key in the scope.
+    FLAG_NOT_FOUND = "FLAG_NOT_FOUND"
+
+
+class EvaluationContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and for whom flags are evaluated; `targeting_key` is None where nobody is named."""
+
+    scope: Scope
+    targeting_key: str | None = None
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer with a value."""
+
+    key: str
+    value: FlagValue
+    reason: EvaluationReason
+    variant: str
+    metadata: dict[str, bool | int | str]
+
+
+class EvaluationFailure(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An answer without one; the client takes the default of its code."""
+
+    key: str
+    error_code: ErrorCode
+    error_details: str
+
+
+class _Reading(msgspec.Struct, frozen=True):
+    """What a control says, and whether it was written as its kind has to be."""
+
+    value: FlagValue
+    variant: str
+    sound: bool = True
+
+
+def evaluate(
+    controls: Mapping[str, Control], key: str, context: EvaluationContext
+) -> Evaluation | EvaluationFailure:
+    """The flag of a key, out of the scope's controls by name."""
+    name = _control_name(key)
+    control = controls.get(name)
+    if control is None and name in ALWAYS:
+        control = Control(name=name)
+    if control is None:
+        return _not_found(key, f"`{name[:160]}` was never written in scope `{context.scope}`")
+    kind = kind_of(name)
+    if kind is Kind.FLAG:
+        return _arm(key, control, context)
+    if kind is Kind.CACHE and key == CACHE_GENERATION:
+        return _evaluation(key, control, context, _generation(control.effective))
+    reading = _READERS[kind](control.effective)
+    if reading.value == "":
+        return _not_found(key, f"`{name}` points at nothing in scope `{context.scope}`")
+    return _evaluation(key, control, context, reading)
+
+
+def evaluate_all(
+    controls: Mapping[str, Control], context: EvaluationContext
+) -> list[Evaluation | EvaluationFailure]:
+    """Every flag that there is in the scope, by key; one that points at nothing is left out."""
+    keys = {_key(name) for name in controls} | set(ALWAYS) | {CACHE_GENERATION}
+    answers = (evaluate(controls, key, context) for key in sorted(keys))
+    return [
+        answer
+        for answer in answers
+        if isinstance(answer, Evaluation) or answer.error_code is not ErrorCode.FLAG_NOT_FOUND
+    ]
+
+
+def _control_name(key: str) -> str:
+    if key == CACHE_GENERATION:
+        return Kind.CACHE
+    return key if ":" in key or key in RESERVED else f"{Kind.FLAG}:{key}"
+
+
+def _key(name: str) -> str:
+    kind, _, own = name.partition(":")
+    return own if kind == Kind.FLAG and own and own not in RESERVED else name
+
+
+def _not_found(key: str, details: str) -> EvaluationFailure:
+    return EvaluationFailure(key=key, error_code=ErrorCode.FLAG_NOT_FOUND, error_details=details)
+
+
+def _arm(key: str, control: Control, context: EvaluationContext) -> Evaluation | EvaluationFailure:
+    share = canary_share(control.effective)
+    reason, on = EvaluationReason.STATIC, share == 1.0
+    if 0.0 < share < 1.0:
+        if not context.targeting_key:
+            return EvaluationFailure(
+                key=key,
+                error_code=ErrorCode.TARGETING_KEY_MISSING,
+                error_details=f"`{control.name}` is split; say in `targetingKey` for whom, as text",
+            )
+        flag = control.name.partition(":")[2]
+        reason, on = EvaluationReason.SPLIT, bucket(flag, context.targeting_key) < share
+    reading = _Reading(on, "on" if on else "off", _is_sound_flag(control.effective))
+    return _evaluation(key, control, context, reading, reason)
+
+
+def _evaluation(
+    key: str,
+    control: Control,
+    context: EvaluationContext,
+    reading: _Reading,
+    reason: EvaluationReason = EvaluationReason.STATIC,
+) -> Evaluation:
+    metadata: dict[str, bool | int | str] = {
+        "scope": str(context.scope),
+        "control": control.name,
+        "version": control.version,
+        "tripped": control.trip is not None,
+    }
+    if control.trip is not None:
+        metadata["incident_id"] = control.incident_id
+    if not reading.sound:
+        metadata["malformed"] = True
+    return Evaluation(
+        key=key, value=reading.value, reason=reason, variant=reading.variant, metadata=metadata
+    )
+
+
+def _is_sound_flag(value: ControlValue) -> bool:
+    weights = value.get("baseline_weight"), value.get("canary_weight")
+    killed = value.get("global_off", False)
+    return isinstance(killed, bool) and (killed or all(_is_limit(weight) for weight in weights))
+
+
+def _degrade(value: ControlValue) -> _Reading:
+    level = value.get("level")
+    if _is_count(level) and level <= _DEEPEST_DEGRADE:
+        return _Reading(level, f"L{level}")
+    return _Reading(0, "L0", sound=False)
+
+
+def _writes(value: ControlValue) -> _Reading:
+    blocked, width = value.get("blocked", False), value.get("scope")
+    if blocked is False:
+        return _Reading({**DEFAULTS[Kind.WRITES]}, "open")
+    # a fence that is spelled wrong still is one, and of an unknown width it is the widest
+    known = isinstance(width, str) and width in {"non_idempotent", "all"}
+    wait = value.get("retry_after_seconds")
+    fence: ControlValue = {
+        "blocked": True,
+        "scope": width if known else "all",
+        "retry_after_seconds": wait if _is_count(wait) else _RETRY_AFTER_SECONDS,
+    }
+    return _Reading(fence, f"blocked_{fence['scope']}", blocked is True and known)
+
+
+def _cache(value: ControlValue) -> _Reading:
+    generation, namespace = _generation(value), value.get("namespace")
+    named = isinstance(namespace, str)
+    cache: ControlValue = {
+        "generation": generation.value,
+        "namespace": namespace if named else "",
+    }
+    return _Reading(cache, generation.variant, generation.sound and named)
+
+
+def _generation(value: ControlValue) -> _Reading:
+    generation = value.get("generation")
+    if _is_count(generation):
+        return _Reading(generation, f"g{generation}")
+    return _Reading(0, "g0", sound=False)
+
+
+def _throttle(value: ControlValue) -> _Reading:
+    limits = {key: value.get(key) for key in _LIMITS if key in {*_LIMITS[:2], *value}}
+    bounded: dict[str, object] = {
+        key: limit if _is_limit(limit) else None for key, limit in limits.items()
+    }
+    breaker = value.get("breaker", "closed")
+    known = isinstance(breaker, str) and breaker in _BREAKERS
+    sound = known and bounded == limits
+    standing = breaker if known else "closed"
+    limited = "unlimited" if bounded["requests_per_second"] is None else "limited"
+    variant = limited if standing == "closed" else f"breaker_{standing}"
+    return _Reading({**bounded, "breaker": standing}, variant, sound)
+
+
+def _text(field: str) -> Callable[[ControlValue], _Reading]:
+    def read(value: ControlValue) -> _Reading:
+        text = value.get(field)
+        return _Reading(text, text) if isinstance(text, str) else _Reading("", "", sound=False)
+
+    return read
+
+
+def _pins(value: ControlValue) -> _Reading:
+    pins: ControlValue = {
+        pin: version for pin, version in value.items() if isinstance(version, str)
+    }
+    return _Reading(pins, "pinned" if pins else "own", pins == value)
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT
+
+
+def _is_limit(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+_READERS: Final[Mapping[Kind, Callable[[ControlValue], _Reading]]] = {
+    Kind.ALIAS: _text("index"),
+    Kind.CACHE: _cache,
+    Kind.DEGRADE: _degrade,
+    Kind.PINS: _pins,
+    Kind.POINTER: _text("target"),
+    Kind.THROTTLE: _throttle,
+    Kind.WRITES: _writes,
+}

@@ -1,0 +1,63 @@
+"""What is taken in, on a real store."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from rollbackd.app.intake import Intake
+from rollbackd.clock import ManualClock
+from rollbackd.connections.sqlite import Database
+from rollbackd.evidence.pins import PinsTable
+from rollbackd.model.events import Alert, AlertStatus
+from rollbackd.notifications.standing import identities_of
+from rollbackd.stores.sqlite import SQLiteStore
+from rollbackd.telemetry import Telemetry
+from tests.incidents.samples import NOW, opened
+
+
+class Desk:
+    """An intake whose engine only notes the alerts that it is given."""
+
+    def __init__(self, store: SQLiteStore) -> None:
+        self.alerts: list[str] = []
+        self.telemetry = Telemetry(CollectorRegistry())
+        self.intake = Intake(
+            engine=lambda: cast("Any", self),
+            store=store,
+            pins=PinsTable(self.telemetry),
+            clock=ManualClock(NOW),
+            telemetry=self.telemetry,
+        )
+
+    def set_alert(self, alert: Alert, *, seen_at_ms: int) -> None:  # noqa: ARG002
+        self.alerts.append(alert.labels["alertname"])
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    store = await SQLiteStore.open(await Database.open(tmp_path / "rollbackd.db"))
+    yield Desk(store)
+    await store.close()
+
+
+def alert(**labels: str) -> Alert:
+    return Alert(
+        fingerprint=labels["alertname"],
+        status=AlertStatus.FIRING,
+        starts_at_ms=NOW,
+        labels=labels,
+    )
+
+
+async def test_our_own_alerts_lead_to_nothing(desk: Desk) -> None:
+    """An Alertmanager whose default receiver we are sends them back; the others are kept."""
+    ours = [alert(**dict(labels)) for labels in identities_of(opened())]
+    assert len(ours) > 3
+    assert await desk.intake.accept_alerts([*ours, alert(alertname="SlowAnswers")]) == 1
+    await desk.intake.take_inbox()
+    assert desk.alerts == ["SlowAnswers"]
+    dropped = desk.telemetry.registry.get_sample_value("rollbackd_own_alerts_dropped_total")
+    assert dropped == len(ours)
