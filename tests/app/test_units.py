@@ -85,7 +85,7 @@ class Fleet:
                 ),
                 probes=ScriptedProbes(),
                 targets=targets,
-                auditor=IncidentAuditor(levers, self.store, self.controls),
+                auditor=IncidentAuditor(levers, self.store, self.controls, self.pins),
                 reporter=FileReporter(
                     self.folder / "incidents", controls=self.controls, pins=self.pins
                 ),

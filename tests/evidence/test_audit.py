@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from prometheus_client import CollectorRegistry
 
 from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.evidence import audit as auditing
 from rollbackd.evidence.audit import IncidentAuditor
+from rollbackd.evidence.pins import PinsTable
 from rollbackd.model.controls import Control
 from rollbackd.model.incidents import AuditCheck, Incident, JournalRecord, MeasureStatus, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import LeverKind
+from rollbackd.telemetry import Telemetry
 from tests.incidents.fake_lever import FakeLever, raises
 from tests.incidents.samples import evidence_of, opened
 from tests.incidents.walking import Walk
@@ -69,7 +72,8 @@ class Audit:
         self.journal = Journal()
         store: Any = self.journal
         controls: Any = NoControls()
-        self.auditor = IncidentAuditor(levers, store, controls)
+        self.pins = PinsTable(Telemetry(CollectorRegistry()))
+        self.auditor = IncidentAuditor(levers, store, controls, self.pins)
 
     async def failed(self, incident: Incident) -> dict[str, str]:
         return {c.name: c.detail for c in await self.auditor.audit(incident) if not c.passed}
@@ -85,6 +89,7 @@ async def test_an_incident_that_went_well_passes() -> None:
         ("cache_was_rotated", True),
         ("journal_chain", True),
         ("state_hash", True),
+        ("pins_in_requests", True),
         ("flag_off_stands", True),
         ("cache_rotate_stands", True),
     ]

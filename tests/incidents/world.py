@@ -161,7 +161,7 @@ class World:
                 ),
                 probes=self.probes,
                 targets=self.targets,
-                auditor=IncidentAuditor(levers, store, controls),
+                auditor=IncidentAuditor(levers, store, controls, pins),
                 reporter=FileReporter(self.folder / "incidents", controls=controls, pins=pins),
                 notifier=self.pages,
                 clock=self.clock,

@@ -111,7 +111,7 @@ class Station:
                 ),
                 probes=self,
                 targets=targets,
-                auditor=IncidentAuditor(levers, store, self.controls),
+                auditor=IncidentAuditor(levers, store, self.controls, self.pins),
                 reporter=self.reporter,
                 notifier=self,
                 clock=clock,

@@ -196,7 +196,7 @@ class Daemon:
                 ),
                 probes=Probes(settings.kafka, self._backends.controls_redis),
                 targets=targets,
-                auditor=IncidentAuditor(levers, store, controls),
+                auditor=IncidentAuditor(levers, store, controls, pins),
                 reporter=reporter,
                 notifier=self._notifiers,
                 clock=clock,

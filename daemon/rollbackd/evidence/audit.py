@@ -8,9 +8,12 @@ import msgspec
 
 from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.evidence.capture import digest_of
+from rollbackd.evidence.pins import PinsTable
+from rollbackd.evidence.served_pins import GRACE_MS, served_pins
 from rollbackd.evidence.state_hash import state_hash
 from rollbackd.incidents.chain import first_break
 from rollbackd.incidents.units import STATE_HASH
+from rollbackd.model.events import PinsSeen
 from rollbackd.model.incidents import AuditCheck, Incident, MeasureStatus
 from rollbackd.model.levers import Change, LeverKind, Observation, Receipt
 from rollbackd.ports import Controls, LeverTable, Store
@@ -26,8 +29,11 @@ _MAX_DELAY_MS: Final = 1_000
 class IncidentAuditor:
     """Reads the targets again and looks at what the incident says of itself."""
 
-    def __init__(self, levers: LeverTable, store: Store, controls: Controls) -> None:
+    def __init__(
+        self, levers: LeverTable, store: Store, controls: Controls, pins: PinsTable
+    ) -> None:
         self._levers = levers
+        self._pins = pins
         self._store = store
         self._controls = controls
 
@@ -39,8 +45,14 @@ class IncidentAuditor:
             _cache_was_rotated(incident),
             await self._journal_is_chained(incident),
             await self._state(incident),
+            served_pins(incident, self._seen_since_the_flip(incident)),
             *[await self._stands(receipt) for receipt in self._lasting(incident)],
         ]
+
+    def _seen_since_the_flip(self, incident: Incident) -> list[PinsSeen]:
+        if incident.flipped_at_ms is None:
+            return []
+        return self._pins.since(incident.scope, incident.flipped_at_ms + GRACE_MS)
 
     def _lasting(self, incident: Incident) -> list[Receipt]:
         """The last receipt of each target that is meant to stay as it was moved."""

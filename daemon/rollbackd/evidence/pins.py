@@ -1,10 +1,18 @@
 """The pins that each arm of a scope was last seen with."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Final
 
 from rollbackd.model.events import REQUIRED_PINS, Pins, PinsSeen
 from rollbackd.model.labels import Scope
 from rollbackd.telemetry import Telemetry
+
+#: So many different sets of pins are remembered of a scope, those that were seen last.
+SETS_OF_A_SCOPE: Final = 64
+
+#: An arm and what it ran with.
+_Set = tuple[str, frozenset[tuple[str, str]]]
 
 
 class PinsTable:
@@ -13,6 +21,7 @@ class PinsTable:
     def __init__(self, telemetry: Telemetry) -> None:
         self._missing = {name: telemetry.events_missing_pins.labels(name) for name in REQUIRED_PINS}
         self._seen: dict[Scope, dict[str, PinsSeen]] = {}
+        self._sets: dict[Scope, OrderedDict[_Set, PinsSeen]] = {}
 
     def note(self, seen: PinsSeen) -> None:
         """Take the pins of one event; see `note_all`."""
@@ -29,6 +38,7 @@ class PinsTable:
             known = arms.get(seen.arm)
             if known is None or known.time_ms <= seen.time_ms:
                 arms[seen.arm] = seen
+            self._keep(seen)
 
     def scopes_of(self, service: str) -> list[Scope]:
         """The scopes of a service that were seen."""
@@ -37,3 +47,17 @@ class PinsTable:
     def of(self, scope: Scope) -> dict[str, Pins]:
         """Arm -> pins."""
         return {arm: seen.pins for arm, seen in self._seen.get(scope, {}).items()}
+
+    def since(self, scope: Scope, time_ms: int) -> list[PinsSeen]:
+        """Every set of pins that an arm was seen with after a time, each once, at its latest."""
+        return [seen for seen in self._sets.get(scope, {}).values() if seen.time_ms > time_ms]
+
+    def _keep(self, seen: PinsSeen) -> None:
+        sets = self._sets.setdefault(seen.scope, OrderedDict())
+        key = seen.arm, frozenset(seen.pins.items())
+        known = sets.get(key)
+        if known is None or known.time_ms < seen.time_ms:
+            sets[key] = seen
+        sets.move_to_end(key)
+        if len(sets) > SETS_OF_A_SCOPE:
+            sets.popitem(last=False)

@@ -88,7 +88,7 @@ class Live:
                 ),
                 probes=Probes(kafka=None),
                 targets=targets,
-                auditor=IncidentAuditor(levers, store, controls),
+                auditor=IncidentAuditor(levers, store, controls, pins),
                 reporter=FileReporter(folder, controls=controls, pins=pins),
                 notifier=Nobody(),
                 clock=self.clock,

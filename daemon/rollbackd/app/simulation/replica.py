@@ -82,7 +82,7 @@ class Life:
                 ),
                 probes=self,
                 targets=self,
-                auditor=IncidentAuditor(levers, self.store, self.controls),
+                auditor=IncidentAuditor(levers, self.store, self.controls, pins),
                 reporter=world,
                 notifier=self,
                 clock=self.clock,
