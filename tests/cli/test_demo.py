@@ -62,6 +62,8 @@ async def start_demo(folder: Path) -> Process:
         sys.executable, "-m", "rollbackd", "demo", "--keep", str(folder / "kept"),
         stdout=PIPE, stderr=PIPE,
         env={**os.environ, "TMPDIR": str(folder / "tmp"), "COLUMNS": "100", "NO_COLOR": "1"},
+        # a shell that runs the tests in the background has it ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 

@@ -42,6 +42,8 @@ if tonumber(stands[1] or '0') ~= tonumber(ARGV[6])
   return said('superseded')
 end
 if status == 'unknown' then redis.call('HINCRBY', effect, 'attempts', 1) end
-redis.call('HSET', effect, 'status', 'pending', 'lease_until_ms', now_ms + lease_ms)
-redis.call('ZADD', open, now_ms + lease_ms, key)
+-- later than for its owner, see claim.lua
+local until_ms = now_ms + 1 + math.ceil(lease_ms * 1.1)
+redis.call('HSET', effect, 'status', 'pending', 'lease_until_ms', until_ms)
+redis.call('ZADD', open, until_ms, key)
 return said('new')
