@@ -46,6 +46,17 @@ class Pressing:
             await asyncio.sleep(0.1)
 
 
+async def until_held(daemon: DaemonProcess, milliseconds: int) -> None:
+    """The rule is pending, and has been for so long."""
+
+    async def held() -> bool:
+        found = await held_rule(daemon)
+        held_ms = max((each["held_ms"] for each in found["instances"]), default=0)
+        return found["state"] == "pending" and held_ms >= milliseconds
+
+    await eventually(held, within_seconds=HOLD_SECONDS)
+
+
 async def held_rule(daemon: DaemonProcess) -> dict[str, Any]:
     answer = await daemon.get("/api/v1/explain?rule=Held")
     explanation: dict[str, Any] = answer["explanations"][0]
@@ -65,15 +76,13 @@ async def test_for_goes_on_after_a_kill(scope: str, tmp_path: Path) -> None:
 
     async with DaemonProcess(tmp_path / "daemon", config=config) as daemon:
         async with Pressing(daemon, scope):
-            await asyncio.sleep(4)
-            assert await state() == "pending"
+            await until_held(daemon, 3_500)
         daemon.kill()
         await daemon.start()
         began = time.monotonic()
         async with Pressing(daemon, scope):
-            await asyncio.sleep(0.5)
+            await until_held(daemon, 1)
             found = await held_rule(daemon)
-            assert found["state"] == "pending"
             # It was written at most two seconds and a round of housekeeping before the kill.
             assert found["instances"][0]["held_ms"] >= 1_000 + 500
             await eventually(fires, within_seconds=HOLD_SECONDS)
@@ -88,12 +97,12 @@ async def test_for_starts_anew_when_the_rule_changed(scope: str, tmp_path: Path)
     config = {"rules": [str(tmp_path / "rules.yaml")], "engine": {"for_grace": "0s"}}
     async with DaemonProcess(tmp_path / "daemon", config=config) as daemon:
         async with Pressing(daemon, scope):
-            await asyncio.sleep(4)
+            await until_held(daemon, 3_500)
         daemon.kill()
         (tmp_path / "rules.yaml").write_text(RULES.replace("> 1'", "> 1.5'"))
         await daemon.start()
         async with Pressing(daemon, scope):
-            await asyncio.sleep(1)
+            await until_held(daemon, 1)
             found = await held_rule(daemon)
         assert found["state"] == "pending"
         assert found["instances"][0]["held_ms"] < 1_500

@@ -16,6 +16,7 @@ from rollbackd.incidents.units import (
     in_order,
     is_settled,
     runs_with,
+    still_to_come,
 )
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import AuditCheck, Incident, State, Unit
@@ -150,6 +151,37 @@ def test_regions_with_the_same_bad_pins_do_not_wait() -> None:
 def test_a_step_that_had_nothing_to_roll_back_is_passed_over() -> None:
     skipped = step(1, state=State.OBSERVED, reason=Reason.KNOWN_GOOD_IS_CURRENT)
     assert index_of(due([flipped(0), skipped])) == 2
+
+
+def names(scopes: list[Scope]) -> list[str]:
+    return [scope.service for scope in scopes]
+
+
+def test_scopes_wait_for_their_turn_while_the_unit_moves() -> None:
+    assert names(still_to_come([step(0, state=State.FREEZING)])) == ["rag", "web"]
+    assert names(still_to_come([flipped(0), flipped(1)])) == ["web"]
+    assert still_to_come([]) == []
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [broken(0)],
+        [broken(0, state=State.ABORTED)],
+        [flipped(0, state=State.NEEDS_HUMAN)],
+        [flipped(0), broken(1, state=State.OBSERVED, reason=Reason.NO_KNOWN_GOOD)],
+        [green(0), green(1, "sha256:b")],
+    ],
+    ids=["failed", "aborted", "a person is asked", "refused", "regions differ"],
+)
+def test_a_unit_that_has_stopped_holds_nobody_up(steps: list[Incident]) -> None:
+    """A trigger of a later scope opens an incident of its own."""
+    assert still_to_come(steps) == []
+
+
+def test_regions_that_differ_settle_once_they_have_ended() -> None:
+    assert is_settled([green(0), green(1, "sha256:b")])
+    assert not is_settled([green(0), green(1)])
 
 
 BAD = {"PROMPT_VER": "p2"}

@@ -6,14 +6,14 @@ after its unit, so that a process which takes over goes on where the last one st
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from rollbackd.app.latching import Page
 from rollbackd.app.lookout import Lookout
 from rollbackd.app.opening import Openings, step_id
 from rollbackd.clock import Clock
-from rollbackd.errors import TemporaryError
+from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.incidents.guardrails import (
     GUARDRAILS_OF_A_STEP,
     GUARDRAILS_OF_A_UNIT,
@@ -29,6 +29,7 @@ from rollbackd.incidents.units import (
     due,
     group_of,
     is_settled,
+    still_to_come,
 )
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import Incident, Unit
@@ -84,7 +85,7 @@ class Units:
 
     def expects(self, scope: Scope) -> bool:
         """Whether the scope's turn in a unit is still to come."""
-        return any(scope in _still_to_come(steps) for steps in self._steps.values())
+        return any(scope in still_to_come(list(s.values())) for s in self._steps.values())
 
     async def around(self, situation: Situation) -> Unit | Refusal | None:
         """The unit that a rollback of the scope begins, or what stands against one of its steps.
@@ -186,8 +187,9 @@ class Units:
                 note=f"step {unit.index + 1} of {len(unit.scopes)} of unit {unit.id}",
                 unit=unit,
             )
-        except ScopeBusyError as error:
-            logger.info("a step waits for its scope", extra={"incident": error.incident_id})
+        except (ScopeBusyError, PermanentError) as error:
+            # the scope has an incident of its own, or another process has just opened this step
+            logger.info("a step waits", extra={"unit": unit.id, "because": str(error)})
             return False
         steps[unit.index] = opened
         return True
@@ -204,12 +206,6 @@ class Units:
 def _is_left_out(refused: Refusal) -> bool:
     """Nothing has to be rolled back there."""
     return refused.objection.reason is Reason.KNOWN_GOOD_IS_CURRENT
-
-
-def _still_to_come(steps: dict[int, Incident]) -> Sequence[Scope]:
-    unit = steps[min(steps)].unit
-    assert unit is not None
-    return [scope for index, scope in enumerate(unit.scopes) if index not in steps]
 
 
 def _by_id(steps: dict[int, Incident], incident_id: str) -> Incident:

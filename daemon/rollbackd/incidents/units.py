@@ -123,9 +123,24 @@ def due(steps: Sequence[Incident]) -> Move | None:
     return OpenStep(unit=msgspec.structs.replace(unit, index=following))
 
 
+def still_to_come(steps: Sequence[Incident]) -> list[Scope]:
+    """Scopes whose turn will come: a trigger of theirs can wait for it.
+
+    None once the unit has stopped: what waits for a person, or for nothing, must not hold up a
+    rollback that a trigger asks for.
+    """
+    opened = {step.unit.index for step in steps if step.unit is not None}
+    stopped = any(_has_stopped(step) for step in steps) or isinstance(due(steps), Diverged)
+    unit = next((step.unit for step in steps if step.unit is not None), None)
+    if unit is None or stopped:
+        return []
+    return [scope for index, scope in enumerate(unit.scopes) if index not in opened]
+
+
 def is_settled(steps: Sequence[Incident]) -> bool:
     """Whether nothing can become due in the unit any more."""
-    return due(steps) is None and not any(step.is_open for step in steps)
+    stopped = due(steps) is None or isinstance(due(steps), Diverged)
+    return stopped and not any(step.is_open for step in steps)
 
 
 def flip_stands(incident: Incident) -> bool:
@@ -137,6 +152,13 @@ def _failed(steps: Iterable[Incident]) -> Incident | None:
     """A step that stopped without a flip that stands."""
     stopped = (s for s in steps if not s.is_open or s.state is State.NEEDS_HUMAN)
     return next((s for s in stopped if not flip_stands(s) and not _was_skipped(s)), None)
+
+
+def _has_stopped(step: Incident) -> bool:
+    """It waits for a person, or has ended without what the next step waits for."""
+    if step.state is State.NEEDS_HUMAN:
+        return True
+    return not step.is_open and not flip_stands(step) and not _was_skipped(step)
 
 
 def _was_skipped(step: Incident) -> bool:

@@ -1,4 +1,4 @@
-"""One recording, the same verdicts: rule tests, the live path, backtest (issue 3, Accept 6)."""
+"""One recording, the same verdicts: rule tests, the live path, backtest."""
 
 import asyncio
 import itertools
