@@ -15,6 +15,7 @@ from rollbackd.errors import PermanentError
 from rollbackd.model.controls import Control, ControlValue, ControlWrite
 from rollbackd.model.events import Alert, Batch, KnownGood
 from rollbackd.model.explanations import RuleExplanation
+from rollbackd.model.facts import AnyFact
 from rollbackd.model.history import History, Latch
 from rollbackd.model.incidents import (
     AuditCheck,
@@ -398,6 +399,21 @@ class Sink(Protocol):
 
     async def bury(self, source: str, body: bytes, reason: str) -> None:
         """Take an input that could not be decoded."""
+        ...
+
+
+class FactSink(Protocol):
+    """Takes single facts that are no samples: detectors, the ledger of receipts."""
+
+    async def take(self, facts: Sequence[AnyFact], *, source: str, origin: str) -> None:
+        """Take what one batch said. What must be durable is on return. Raises TemporaryError.
+
+        The same fact may come again: sources deliver at least once.
+        """
+        ...
+
+    async def forget(self, origin: str) -> None:
+        """Drop what came from an origin, as Sink.forget. Idempotent."""
         ...
 
 

@@ -6,8 +6,8 @@ from rollbackd.cli.demo.application import CANARY, FLAG, Application
 from rollbackd.cli.demo.recording import Rollout, record
 from rollbackd.cli.demo.wire import BAD_PROMPT, GOOD_PINS, INTENTS, encode, known_good
 from rollbackd.events.native import decode
-from rollbackd.model.events import REQUIRED_PINS
 from rollbackd.model.labels import Scope
+from rollbackd.model.pins import REQUIRED_PINS
 
 NOW_MS = 1_763_841_600_000
 SCOPE = Scope("rag", "eu")

@@ -27,10 +27,10 @@ from rollbackd.incidents.guardrails.by_people import exempted_freeze
 from rollbackd.incidents.opening import scope_of
 from rollbackd.incidents.units import Order, in_order
 from rollbackd.model.decisions import Reason
-from rollbackd.model.events import Pins
 from rollbackd.model.explanations import Fate
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Labels, Scope
+from rollbackd.model.pins import Pins
 from rollbackd.model.policy import BranchPolicy, DecisionTree
 from rollbackd.model.triggers import RuleState, Trigger
 from rollbackd.ports import Pause, ScopeBusyError, Store

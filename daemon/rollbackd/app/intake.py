@@ -11,7 +11,7 @@ from rollbackd.evidence.pins import PinsTable
 from rollbackd.model.events import Alert, Batch, KnownGood
 from rollbackd.model.labels import METRIC_NAME, labels_of
 from rollbackd.notifications.standing import is_ours
-from rollbackd.ports import DeadLetter, InboxEntry, Store
+from rollbackd.ports import DeadLetter, FactSink, InboxEntry, Store
 from rollbackd.telemetry import Telemetry
 from rollbackd.triggers.engine import Engine
 
@@ -36,12 +36,14 @@ class Intake:
         pins: PinsTable,
         clock: Clock,
         telemetry: Telemetry,
+        fact_sinks: Sequence[FactSink] = (),
     ) -> None:
         self._engine = engine
         self._store = store
         self._pins = pins
         self._clock = clock
         self._telemetry = telemetry
+        self._fact_sinks = fact_sinks
         self._inbox_filled = True
         #: What this process has accepted and not yet handed to the engine, by key.
         self._accepted: dict[str, InboxEntry] = {}
@@ -55,6 +57,9 @@ class Intake:
             self.pin_baseline(known_good)
         if batch.pins:
             self._pins.note_all(batch.pins)
+        if batch.facts:
+            for sink in self._fact_sinks:
+                await sink.take(batch.facts, source=source, origin=origin)
         if batch.samples:
             self._take_samples(batch, source, origin)
 
@@ -62,6 +67,8 @@ class Intake:
         """Drop the windows of a partition that was lost, or that is about to be read again."""
         engine = self._engine()
         dropped = engine.drop_origin(origin)
+        for sink in self._fact_sinks:
+            await sink.forget(origin)
         self._telemetry.series.set(engine.series_count)
         about = {"origin": origin, "series": dropped}
         logger.info("dropped the windows of a partition", extra=about)

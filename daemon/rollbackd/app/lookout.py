@@ -8,10 +8,11 @@ from rollbackd.clock import Clock
 from rollbackd.incidents.guardrails.situation import Situation, horizon_ms
 from rollbackd.incidents.opening import scope_of
 from rollbackd.incidents.units import bad_pins, runs_with
-from rollbackd.model.events import KnownGood, Pins
+from rollbackd.model.events import KnownGood
 from rollbackd.model.history import History, Latch, Trip, act_of, trip_of
 from rollbackd.model.incidents import Incident
 from rollbackd.model.labels import Labels, Scope
+from rollbackd.model.pins import Pins
 from rollbackd.model.policy import BranchPolicy, DecisionTree
 from rollbackd.model.triggers import RuleState, Trigger
 from rollbackd.ports import Pause, Store

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-from rollbackd.model.events import Alert, Batch, KnownGood, Pins, PinsSeen, Rows
+from rollbackd.model.events import Alert, Batch, KnownGood, PinsSeen, Rows
+from rollbackd.model.facts import AnyFact, ChangeEvent
 from rollbackd.model.labels import Scope
+from rollbackd.model.pins import Pins
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +27,8 @@ class Collector:
         self.samples = Rows()
         self.alerts: list[Alert] = []
         self.known_good: list[KnownGood] = []
+        self.facts: list[AnyFact] = []
+        self.changes: list[ChangeEvent] = []
         #: How many alerts notifications said they had left out.
         self.truncated = 0
         self.sightings: dict[Sighting, int] = {}
@@ -40,6 +44,8 @@ class Collector:
         self.samples.rows += other.samples.rows
         self.alerts += other.alerts
         self.known_good += other.known_good
+        self.facts += other.facts
+        self.changes += other.changes
         self.truncated += other.truncated
         for sighting, time_ms in other.sightings.items():
             self.saw_pins(sighting, time_ms)
@@ -54,4 +60,6 @@ class Collector:
                 for seen, time_ms in self.sightings.items()
             ],
             known_good=self.known_good,
+            facts=self.facts,
+            changes=self.changes,
         )

@@ -3,7 +3,8 @@
 from typing import Final
 
 from rollbackd.events.series import bounded, label_name, shown
-from rollbackd.model.events import REQUIRED_PINS, Pins, Rejected
+from rollbackd.model.events import Rejected
+from rollbackd.model.pins import REQUIRED_PINS, Pins
 
 MAX_PINS: Final = 64
 

@@ -12,8 +12,8 @@ from rollbackd.clock import Clock
 from rollbackd.documents.canonical_json import canonical_json
 from rollbackd.evidence.pins import PinsTable
 from rollbackd.evidence.sources import bounded
-from rollbackd.model.events import REQUIRED_PINS
 from rollbackd.model.incidents import Evidence, Incident, SeriesWindow
+from rollbackd.model.pins import REQUIRED_PINS
 from rollbackd.ports import Controls, Store, Targets, Windows
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-from rollbackd.model.events import REQUIRED_PINS, Pins, PinsSeen
+from rollbackd.model.events import PinsSeen
 from rollbackd.model.labels import Scope
+from rollbackd.model.pins import REQUIRED_PINS, Pins
 from rollbackd.telemetry import Telemetry
 
 #: So many different sets of pins are remembered of a scope, those that were seen last.

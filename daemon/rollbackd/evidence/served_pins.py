@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from rollbackd.model.events import REQUIRED_PINS, PinsSeen
+from rollbackd.model.events import PinsSeen
 from rollbackd.model.incidents import AuditCheck, Evidence, Incident
+from rollbackd.model.pins import REQUIRED_PINS
 
 NAME: Final = "pins_in_requests"
 #: Requests that were under way at the flip still tell of the pins before it.

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from rollbackd.model.events import Pins
 from rollbackd.model.incidents import Hold, Incident, State
+from rollbackd.model.pins import Pins
 from rollbackd.model.policy import BranchPolicy, LeverCall
 from rollbackd.model.triggers import TargetReading, Verdict
 

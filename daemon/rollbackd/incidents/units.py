@@ -18,9 +18,9 @@ from typing import Final
 import msgspec
 
 from rollbackd.model.decisions import Reason
-from rollbackd.model.events import Pins
 from rollbackd.model.incidents import Incident, State, Unit
 from rollbackd.model.labels import Scope
+from rollbackd.model.pins import Pins
 from rollbackd.model.policy import BranchPolicy, Group
 
 #: The line of the audit that carries the state hash of a scope.

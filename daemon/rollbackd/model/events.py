@@ -5,26 +5,13 @@ Whatever the wire, Kafka, webhook, HTTP or a recorded file, it becomes these val
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple, overload
+from typing import NamedTuple, overload
 
 import msgspec
 
+from rollbackd.model.facts import AnyFact, ChangeEvent
 from rollbackd.model.labels import Labels, Scope
-
-#: The pins that the runbook requires with every capture (requirements 3.1).
-REQUIRED_PINS: Final = (
-    "BUILD_ID",
-    "GIT_SHA",
-    "MODEL_VER",
-    "PROMPT_VER",
-    "INDEX_HASH",
-    "RERANK_CONF",
-    "TOK_VER",
-    "ANALYZER_CONF",
-)
-
-#: Version pins by canonical name (`INDEX_HASH` -> `a1d9f0`); values are compared as they are.
-Pins = dict[str, str]
+from rollbackd.model.pins import Pins
 
 
 class Sample(NamedTuple):
@@ -122,17 +109,29 @@ class PinsSeen(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: int
 
 
+class KnownTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """What a lever observed at its target when it was good: the value, and what else was so.
+
+    `facts` are compared before the target is pointed there again, e.g. `{"documents": 120345}`.
+    """
+
+    value: dict[str, object]
+    facts: dict[str, object] = {}
+
+
 class KnownGood(msgspec.Struct, frozen=True, kw_only=True):
     """A recorded set to go back to: pins, the controls of that time and the baseline window.
 
     `baseline` is metric -> statistic -> value, e.g. `{"delta_s": {"p95": 0.41, "count": 1800}}`;
-    it is served as the series `baseline:<metric>:<statistic>`. `controls` is control name -> value.
+    it is served as the series `baseline:<metric>:<statistic>`. `controls` is control name -> value;
+    `targets` is what stood at targets outside the controls, by `<lever>` or `<lever>:<name>`.
     """
 
     scope: Scope
     pins: Pins
     recorded_at_ms: int
     controls: dict[str, object] = {}
+    targets: dict[str, KnownTarget] = {}
     baseline: dict[str, dict[str, float]] = {}
 
 
@@ -143,6 +142,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     alerts: list[Alert] = []
     pins: list[PinsSeen] = []
     known_good: list[KnownGood] = []
+    facts: list[AnyFact] = []
+    changes: list[ChangeEvent] = []
 
 
 class Rejected(Exception):  # noqa: N818  # it is a verdict on an input, named as the metric names it

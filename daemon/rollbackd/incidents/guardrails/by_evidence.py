@@ -2,7 +2,7 @@
 
 from rollbackd.incidents.guardrails.situation import Objection, Situation, shown_ms
 from rollbackd.model.decisions import Reason
-from rollbackd.model.events import Pins
+from rollbackd.model.pins import Pins
 
 
 def stale_data(situation: Situation) -> Objection | None:

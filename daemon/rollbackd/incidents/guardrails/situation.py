@@ -6,9 +6,10 @@ import msgspec
 
 from rollbackd.incidents.units import group_of
 from rollbackd.model.decisions import Reason
-from rollbackd.model.events import KnownGood, Pins
+from rollbackd.model.events import KnownGood
 from rollbackd.model.history import Act, History, Latch
 from rollbackd.model.labels import Scope
+from rollbackd.model.pins import Pins
 from rollbackd.model.policy import BranchPolicy, DecisionTree
 from rollbackd.model.triggers import Trigger
 
