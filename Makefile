@@ -4,16 +4,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format run services bench fuzz clean
+.PHONY: help demo test lint format run services services-all bench fuzz clean
 
 help: ## Show what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(STAMP) ## Watch rollbackd take a bad canary back (under a minute, nothing else to install)
 	@$(BIN)/rollbackd demo
 
 test: $(STAMP) services ## Bring the real services and run every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## Lint, types, layers
 	$(BIN)/ruff check .
@@ -29,14 +29,18 @@ run: $(STAMP) ## Run the daemon on its embedded default (state in .state/)
 	@mkdir -p .state && printf 'state_dir: %s/.state\n' "$(CURDIR)" > .state/rollbackd.yaml
 	$(BIN)/rollbackd run --config .state/rollbackd.yaml
 
-services: ## Bring Kafka, Redis, Prometheus and Alertmanager for the tests
+services: ## Bring Kafka, Redis, Prometheus, Alertmanager and HAProxy for the tests
 	@bash tests/bring_services.sh
+
+services-all: ## Bring Unleash with PostgreSQL too
+	@bash tests/bring_services.sh all
 
 bench: $(STAMP) services ## Measure against peers in the same run
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-fuzz: $(STAMP) ## Give a million random texts to the loader, the checker and the evaluation
+fuzz: $(STAMP) ## Give a million random texts to the loader, the checker and the evaluation, and a million bodies to the decoders
 	$(BIN)/python -m tests.fuzzing $(ARGS)
+	$(BIN)/python -m tests.fuzzing.formats $(ARGS)
 
 clean: ## Remove what make made
 	rm -rf $(VENV) .cache .state dist

@@ -10,6 +10,8 @@ from rollbackd.connections.sqlite import Database
 from rollbackd.controls.redis import RedisControls
 from rollbackd.controls.sqlite import SQLiteControls
 from rollbackd.ports import Controls, Store
+from rollbackd.stores.receipts_redis import RedisReceipts
+from rollbackd.stores.receipts_sqlite import SQLiteReceipts
 from rollbackd.stores.redis import RedisStore
 from rollbackd.stores.sqlite import SQLiteStore
 from tests.services.redis import Redis
@@ -29,6 +31,10 @@ class Backend(Protocol):
         """Controls, which close what they stand on."""
         ...
 
+    async def receipts(self) -> SQLiteReceipts | RedisReceipts:
+        """A ledger of receipts, which closes what it stands on."""
+        ...
+
 
 class SQLiteBackend:
     """One file; at most one of its adapters may be open."""
@@ -41,6 +47,9 @@ class SQLiteBackend:
 
     async def controls(self) -> Controls:
         return await SQLiteControls.open(await Database.open(self.path))
+
+    async def receipts(self) -> SQLiteReceipts:
+        return await SQLiteReceipts.open(await Database.open(self.path))
 
 
 class RedisBackend:
@@ -57,6 +66,9 @@ class RedisBackend:
 
     async def controls(self) -> Controls:
         return await RedisControls.open(await RedisConnection.open(self.url))
+
+    async def receipts(self) -> RedisReceipts:
+        return await RedisReceipts.open(await RedisConnection.open(self.url))
 
 
 def redis_cli(server: Redis, *arguments: str) -> str:

@@ -15,7 +15,7 @@ from rollbackd.errors import PermanentError
 from rollbackd.model.controls import Control, ControlValue, ControlWrite
 from rollbackd.model.events import Alert, Batch, KnownGood
 from rollbackd.model.explanations import RuleExplanation
-from rollbackd.model.facts import AnyFact
+from rollbackd.model.facts import AnyFact, Scorable
 from rollbackd.model.history import History, Latch
 from rollbackd.model.incidents import (
     AuditCheck,
@@ -25,6 +25,7 @@ from rollbackd.model.incidents import (
     JournalRecord,
     SeriesWindow,
 )
+from rollbackd.model.known_good import PinRequest, SetStatus
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import (
     Applied,
@@ -36,6 +37,15 @@ from rollbackd.model.levers import (
     Target,
 )
 from rollbackd.model.policy import FreezeProbe
+from rollbackd.model.reconciliation import (
+    DownstreamPage,
+    LedgerChange,
+    LedgerEntry,
+    LedgerPage,
+    Reconciliation,
+    Retention,
+)
+from rollbackd.model.scoring import Scores
 from rollbackd.model.triggers import RuleInstance, TargetReading
 
 
@@ -58,6 +68,14 @@ class Lever(Protocol):
     @property
     def kind(self) -> LeverKind:
         """What becomes of its effect when the incident ends."""
+        ...
+
+    @property
+    def reader_timeout_ms(self) -> int | None:
+        """How long after a write `verify` may wait for readers; None when none can lag.
+
+        Whatever they say by then, the read-back of the target itself counts, and people are told.
+        """
         ...
 
     async def observe(self, target: Target) -> Observation:
@@ -128,6 +146,13 @@ class Controls(Protocol):
 
         In this order: a known `op_id` is `replayed`; an epoch below the scope's highest is
         `stale_epoch`; a version other than the expected one is `conflict`; else `applied`.
+        """
+        ...
+
+    async def fence(self, scope: Scope, epoch: int) -> int:
+        """Raise the scope's highest epoch, never lower it, and change no control.
+
+        Answers with the highest one: above `epoch`, whoever asks owns the scope no longer.
         """
         ...
 
@@ -263,16 +288,43 @@ class Store(Protocol):
         """Keep a latch, in place of the one that its scope and branch had."""
         ...
 
-    async def put_known_good(self, known_good: KnownGood) -> None:
-        """Record a set to go back to; the newest of a scope is the one that counts."""
+    async def put_known_good(self, known_good: KnownGood) -> KnownGood:
+        """Record a set. The newest good one of a scope is the one to go back to.
+
+        Returns what is in the store: the set itself, or the one of the same id or of the same
+        `key` in its scope, which is left as it is. Of each scope `SETS_KEPT` are kept: the oldest
+        go, but never the one in force.
+        """
         ...
 
     async def known_good(self, scope: Scope) -> KnownGood | None:
-        """The newest recorded set of the scope."""
+        """The set that is in force: the scope's newest good one, by `good_since_ms`.
+
+        Of several since the same time the last one that was put.
+        """
         ...
 
     async def all_known_good(self) -> list[KnownGood]:
-        """The newest recorded set of every scope."""
+        """The set in force of every scope that has one, by scope."""
+        ...
+
+    async def known_good_sets(
+        self, scope: Scope | None = None, *, limit: int = 100
+    ) -> list[KnownGood]:
+        """Every kept set of a scope, or of all of them, whatever its status; newest first."""
+        ...
+
+    async def known_good_set(self, set_id: str) -> KnownGood | None:
+        """One set by its id, or None."""
+        ...
+
+    async def set_known_good_status(
+        self, set_id: str, status: SetStatus, *, by: str, now_ms: int
+    ) -> KnownGood | None:
+        """Promote or retire a set; as it stands then, or None when it is not kept.
+
+        A good one that is promoted again becomes the newest; one that is retired already is left.
+        """
         ...
 
     async def set_pause(self, pause: Pause | None) -> None:
@@ -310,6 +362,70 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Flush and release. Idempotent."""
+        ...
+
+
+class ReceiptLedger(Protocol):
+    """Receipts of effects, kept as long and as many as the retention says. TemporaryError.
+
+    Each word on an effect is merged with what is known of it (`model.reconciliation.merged`): the
+    same receipt again changes nothing, in whatever order receipts come.
+    """
+
+    async def put(
+        self, entries: Sequence[LedgerEntry], *, retention: Retention, now_ms: int
+    ) -> LedgerChange:
+        """Keep what the entries say; durable on return. What is dropped for it is counted."""
+        ...
+
+    async def page(self, scope: Scope, from_ms: int, to_ms: int) -> LedgerPage:
+        """What was heard of in a time, both ends included, by key."""
+        ...
+
+    async def of_keys(self, scope: Scope, keys: Sequence[str]) -> list[LedgerEntry]:
+        """What is known of these keys, whenever it was heard of."""
+        ...
+
+
+class OpenEffects(Protocol):
+    """Effects that applications keep beside the controls: what their guards know of."""
+
+    async def entries(self, scope: Scope, keys: Sequence[str]) -> list[LedgerEntry]:
+        """What is not sealed, and what is known of these keys. Changes nothing.
+
+        Raises TemporaryError, and PermanentError for more than can be looked at.
+        """
+        ...
+
+
+class Listing(Protocol):
+    """Lists the effects that a system downstream really holds. Changes nothing there."""
+
+    async def effects(self, scope: Scope, from_ms: int, to_ms: int) -> DownstreamPage:
+        """Every effect of the scope in a time, and perhaps more.
+
+        Bounded in number and size; raises PermanentError beyond it, as for what cannot be read, and
+        TemporaryError when it cannot be reached.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections. Idempotent."""
+        ...
+
+
+class Reconciler(Protocol):
+    """Compares the receipts of an incident with what is there downstream."""
+
+    def lists(self, scope: Scope) -> bool:
+        """Whether a listing is configured for the service."""
+        ...
+
+    async def reconcile(self, incident: Incident) -> Reconciliation:
+        """One comparison, bounded in time. Never raises: what cannot be compared is `unavailable`.
+
+        What is too fresh to be judged is waited for.
+        """
         ...
 
 
@@ -417,6 +533,31 @@ class FactSink(Protocol):
         ...
 
 
+class Scorer(Protocol):
+    """Computes the distances of texts: a model, here or elsewhere."""
+
+    @property
+    def model(self) -> str:
+        """What computes them, with `version`; empty where nobody said."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Distances of two versions do not compare."""
+        ...
+
+    async def score(self, facts: Sequence[Scorable]) -> list[Scores]:
+        """One item a fact, in their order; all of them have texts.
+
+        Raises TemporaryError and PermanentError; no message of theirs quotes a text.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release what it holds. Idempotent."""
+        ...
+
+
 class Source(Protocol):
     """Something that yields batches until it is told to stop."""
 
@@ -439,6 +580,62 @@ class IncidentDetail(msgspec.Struct, frozen=True, kw_only=True):
     incident: Incident
     journal: list[JournalRecord]
     report_path: str = ""
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """A set that was asked for, as it is in the store."""
+
+    known_good: KnownGood
+    #: False when the same request had recorded it before.
+    is_new: bool
+    #: Required pins that it does not have.
+    missing: list[str] = []
+    #: Metrics and ratios without a sample in the window.
+    not_measured: list[str] = []
+    #: Targets that their lever could not read, with the reason.
+    not_observed: dict[str, str] = {}
+
+
+class LiveState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scope runs with now: pins by arm as they were seen last, controls as they stand."""
+
+    scope: Scope
+    arms: dict[str, dict[str, str]]
+    controls: dict[str, ControlValue]
+    #: The id of the set in force, empty when there is none.
+    in_force: str = ""
+
+
+class KnownGoodDesk(Protocol):
+    """What may be asked about known good sets. TemporaryError when nothing can be read."""
+
+    async def record(self, request: PinRequest, *, by: str) -> Recorded:
+        """Record what runs now, or what the request says, as a set.
+
+        Raises ValueError for what is missing or was measured too seldom, ScopeBusyError while an
+        incident is open and something live is asked for.
+        """
+        ...
+
+    async def restate(self, set_id: str, status: SetStatus, *, by: str) -> KnownGood:
+        """Promote or retire a set. Raises KeyError."""
+        ...
+
+    async def sets(self, scope: Scope | None, *, limit: int) -> list[KnownGood]:
+        """Newest first; of one scope, or of all."""
+        ...
+
+    async def one(self, set_id: str) -> KnownGood:
+        """One set. Raises KeyError."""
+        ...
+
+    async def in_force(self) -> dict[Scope, str]:
+        """The id of the set in force of every scope that has one."""
+        ...
+
+    async def live(self, scope: Scope) -> LiveState:
+        """What the scope runs with now."""
+        ...
 
 
 class Operations(Protocol):
@@ -489,6 +686,25 @@ class Operations(Protocol):
         """A person's word on an incident: `incidents.messages.Decision`, or `acknowledge`.
 
         Raises ValueError with the way out when it does not fit the incident, KeyError.
+        """
+        ...
+
+    async def reconciliation(self, incident_id: str) -> Reconciliation:
+        """The receipts of an incident compared once, as they stand now. Raises KeyError."""
+        ...
+
+    async def compare_receipts(
+        self, scope: Scope, from_ms: int, to_ms: int | None
+    ) -> Reconciliation:
+        """The receipts of a time compared once; None is up to now. Raises ValueError."""
+        ...
+
+    async def accept_items(
+        self, incident_id: str, keys: Sequence[str], *, by: str, because: str
+    ) -> Incident:
+        """Accept open items of what an incident was told last; no keys are all that are named.
+
+        Raises KeyError, ValueError with the way out when one of them is no open item.
         """
         ...
 

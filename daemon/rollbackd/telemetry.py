@@ -28,6 +28,8 @@ class Telemetry:
         self._levers()
         self._daemon()
         self._notifications()
+        self._receipts()
+        self._scoring()
 
     def _sources(self) -> None:
         self.events_received = self._counter(
@@ -35,6 +37,11 @@ class Telemetry:
         )
         self.samples_ingested = self._counter(
             "samples_ingested", "Samples handed to the trigger engine.", "source"
+        )
+        self.detector_evictions = self._counter(
+            "detector_evictions",
+            "What a detector forgot to stay inside its bounds: keys, users, scopes, groups.",
+            "detector",
         )
         self.samples_refused = self._counter(
             "samples_refused", "Samples that the engine did not keep.", "reason"
@@ -160,6 +167,15 @@ class Telemetry:
         self.fence_rejections = self._counter(
             "fence_rejections", "Writes refused at the target for a stale epoch."
         )
+        self.known_good_age = self._gauge(
+            "known_good_age_seconds",
+            "How long ago the set in force was recorded.",
+            "service",
+            "region",
+        )
+        self.known_good_changes = self._counter(
+            "known_good_changes", "Sets that were recorded, promoted or retired.", "change"
+        )
         self.writes_frozen = self._gauge("writes_frozen", "1 while writes are blocked.", "scope")
         self.writes_frozen_age = self._gauge(
             "writes_frozen_age_seconds", "How long writes have been blocked.", "scope"
@@ -201,6 +217,49 @@ class Telemetry:
             "notifications_last_success_timestamp_seconds",
             "When a notifier last took a delivery.",
             "notifier",
+        )
+
+    def _receipts(self) -> None:
+        self.receipts = self._counter("receipts", "Receipts of effects received.", "status")
+        self.receipts_dropped = self._counter(
+            "receipts_dropped", "Keys that the ledger dropped to stay bounded.", "cause"
+        )
+        self.receipt_seal_duration = self._histogram(
+            "receipt_seal_seconds", "From the first word on an effect to its seal.", _SLOW
+        )
+        self.double_effects = self._counter(
+            "double_effects", "Keys of which the ledger heard a second effect."
+        )
+        self.dedupe_decisions = self._counter(
+            "dedupe_decisions", "What fences of applications said about a key.", "decision"
+        )
+        self.reconciliations = self._counter(
+            "reconciliations", "Comparisons of the ledger with a listing.", "result"
+        )
+        self.reconciliation_items = self._gauge(
+            "reconciliation_items",
+            "Keys of the last comparison of a scope, by what they came to.",
+            "scope",
+            "verdict",
+        )
+        self.reconciliation_open_items = self._gauge(
+            "reconciliation_open_items",
+            "Keys of the last comparison of a scope that somebody has to look at.",
+            "scope",
+        )
+
+    def _scoring(self) -> None:
+        self.scores = self._counter(
+            "scores", "Scores of events, by what became of them.", "outcome"
+        )
+        self.scorer_queue = self._gauge("scorer_queue", "Events that wait to be scored.")
+        self.scorer_up = self._gauge("scorer_up", "Whether the last batch was scored.", "mode")
+        self.scorer_info = self._gauge(
+            "scorer_info", "What scores: the mode, the model and its version.",
+            "mode", "model", "version",
+        )  # fmt: skip
+        self.scoring_duration = self._histogram(
+            "scoring_duration_seconds", "Time to score a batch, tries included.", _FAST
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.pausing import PauseFile
 from rollbackd.clock import ManualClock
+from rollbackd.model.facts import ChangeEvent
 from rollbackd.model.incidents import Incident
 from rollbackd.model.labels import labels_of
 from rollbackd.model.policy import BranchPolicy
@@ -53,6 +54,7 @@ class Desk:
         self.pages: list[tuple[str, str]] = []
         self.pins: dict[str, dict[str, str]] = {}
         self.coverage: float | None = None
+        self.changes: list[ChangeEvent] = []
         self.pause_file = PauseFile(folder / "PAUSED")
         self.dispatcher = self.fresh()
 
@@ -68,6 +70,9 @@ class Desk:
             scope_labels=ScopeLabels(),
             pins_of=lambda _scope: self.pins,
             coverage_of=lambda _rule, _scope: self.coverage,
+            changes_of=lambda _scope, within_ms: [
+                each for each in self.changes if each.time_ms >= self.clock.now() - within_ms
+            ],
             paused_here=self.pause_file.read,
             page=self.page,
         )

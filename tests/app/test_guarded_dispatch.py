@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from rollbackd.errors import TemporaryError
 from rollbackd.model.decisions import Reason
+from rollbackd.model.facts import ChangeEvent, ChangeKind
 from rollbackd.model.history import Latch
 from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.labels import Scope
@@ -242,6 +243,25 @@ async def test_pins_and_coverage_are_looked_at(desk: Desk) -> None:
     desk.clock.advance(SECOND)
     await desk.fire(trigger_of(), new=False)
     assert await desk.reasons() == [Reason.INPUT_COVERAGE, Reason.KNOWN_GOOD_IS_CURRENT]
+
+
+async def test_what_was_changed_before_is_carried_along(desk: Desk) -> None:
+    """The newest first hour of it; where the branch wants one, none means nothing is pulled."""
+    desk.set_policy(requires_change=True)
+    await desk.fire(trigger_of())
+    assert await desk.reasons() == [Reason.NO_RECENT_CHANGE]
+    now_ms = desk.clock.now()
+    fresh = ChangeEvent(
+        scope=SCOPE, kind=ChangeKind.DEPLOY, subject="rag", time_ms=now_ms, after="v2"
+    )
+    old = replace(fresh, time_ms=now_ms - 2 * HOUR, after="v1")
+    desk.changes = [old, fresh]
+    desk.clock.advance(SECOND)
+    await desk.fire(trigger_of(), new=False)
+    (incident,) = desk.runner.open
+    assert incident.changes == [fresh]
+    opened = (await desk.store.journal(incident.id))[0]
+    assert opened.detail["changes"] == ["deploy `rag` -> v2"]
 
 
 async def test_a_lever_without_budget_is_left_out(desk: Desk) -> None:

@@ -11,7 +11,8 @@ from rollbackd.app.intake import Intake
 from rollbackd.clock import ManualClock
 from rollbackd.connections.sqlite import Database
 from rollbackd.evidence.pins import PinsTable
-from rollbackd.model.events import Alert, AlertStatus
+from rollbackd.model.events import Alert, AlertStatus, Batch, KnownGood
+from rollbackd.model.labels import Scope
 from rollbackd.notifications.standing import identities_of
 from rollbackd.stores.sqlite import SQLiteStore
 from rollbackd.telemetry import Telemetry
@@ -23,6 +24,7 @@ class Desk:
 
     def __init__(self, store: SQLiteStore) -> None:
         self.alerts: list[str] = []
+        self.store = store
         self.telemetry = Telemetry(CollectorRegistry())
         self.intake = Intake(
             engine=lambda: cast("Any", self),
@@ -61,3 +63,11 @@ async def test_our_own_alerts_lead_to_nothing(desk: Desk) -> None:
     assert desk.alerts == ["SlowAnswers"]
     dropped = desk.telemetry.registry.get_sample_value("rollbackd_own_alerts_dropped_total")
     assert dropped == len(ours)
+
+
+@pytest.mark.parametrize(("source", "kept"), [("kafka", 1), ("http", 1), ("kafka-refill", 0)])
+async def test_a_set_that_is_read_again_is_no_new_one(desk: Desk, source: str, kept: int) -> None:
+    """An event without a time would come back as one of now, and undo that it was retired."""
+    known_good = KnownGood(scope=Scope("rag"), pins={"PROMPT_VER": "p-1"}, recorded_at_ms=NOW)
+    await desk.intake.ingest(Batch(known_good=[known_good]), source=source)
+    assert len(await desk.store.known_good_sets()) == kept

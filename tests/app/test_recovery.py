@@ -1,5 +1,6 @@
 """Taking over what another process left: the fence first, people asked again, orphans found."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -64,14 +65,14 @@ async def left_behind(world: World) -> None:
 
 
 async def test_the_fence_is_raised_before_the_first_act(world: World) -> None:
-    """A write of the process before it finds a higher epoch, and no value has changed."""
+    """A write of the process before it finds a higher epoch, and no control was written."""
     await left_behind(world)
     old = (await world.stored()).epoch
-    before = await world.effective()
-    seen: list[dict[str, dict[str, object]]] = []
+    before = {name: each.version for name, each in (await world.read_all()).items()}
+    seen: list[dict[str, int]] = []
 
     async def look(*_: Any) -> None:
-        seen.append(await world.effective())
+        seen.append({name: each.version for name, each in (await world.read_all()).items()})
         late = Op(op_id="INC-1:1", epoch=old, incident_id="INC-1")
         write = await world.controls._inner.set_trip(
             SCOPE, "degrade", {"level": 4}, expected_version=1, op=late, now_ms=1
@@ -84,21 +85,23 @@ async def test_the_fence_is_raised_before_the_first_act(world: World) -> None:
     assert seen[0] == before
 
 
-async def test_a_control_that_refuses_does_not_keep_the_fence_down(world: World) -> None:
-    """The next one is written instead."""
+async def test_a_fence_that_is_refused_is_raised_again(world: World) -> None:
+    """Also where the scope has no control that could be written."""
     await left_behind(world)
-    refused: list[str] = []
+    tried: list[int] = []
 
-    async def refuse_the_first(_scope: Any, name: str, *_: Any) -> None:
-        if not refused:
-            refused.append(name)
-            raise PermanentError("not this one")
+    async def refuse_the_first(_scope: Any, epoch: int) -> None:
+        tried.append(epoch)
+        if len(tried) == 1:
+            raise PermanentError("not now")
 
-    world.controls.before["set_trip"] = refuse_the_first
-    await recovery_of(world).start()
-    fences = {control.epoch for control in (await world.read_all()).values()}
-    assert len(refused) == 1
-    assert min(fences) > 0
+    world.controls.before["fence"] = refuse_the_first
+    starting = asyncio.create_task(recovery_of(world).start())
+    await world.until(lambda: len(tried) == 1)
+    world.clock.advance(1_000)
+    await starting
+    assert tried == [tried[0]] * 2
+    assert (await world.controls.read(SCOPE, "pins")).epoch >= tried[0]
 
 
 async def test_who_is_waited_for_is_asked_again(world: World) -> None:

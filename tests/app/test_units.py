@@ -30,6 +30,7 @@ from rollbackd.model.labels import Scope
 from rollbackd.model.policy import Group, Window
 from rollbackd.model.triggers import Trigger
 from rollbackd.ports import Pause
+from rollbackd.reconciliation.unlisted import Unlisted
 from rollbackd.settings import ScopeLabels
 from rollbackd.stores.sqlite import SQLiteStore
 from rollbackd.telemetry import Telemetry
@@ -86,6 +87,7 @@ class Fleet:
                 probes=ScriptedProbes(),
                 targets=targets,
                 auditor=IncidentAuditor(levers, self.store, self.controls, self.pins),
+                reconciler=Unlisted(),
                 reporter=FileReporter(
                     self.folder / "incidents", controls=self.controls, pins=self.pins
                 ),

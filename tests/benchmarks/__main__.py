@@ -12,10 +12,14 @@ import msgspec
 
 from tests.benchmarks.ansible import ansible
 from tests.benchmarks.bench import Bench
+from tests.benchmarks.decoders import decoders
 from tests.benchmarks.decoding import decode
+from tests.benchmarks.detecting import detectors
 from tests.benchmarks.draining import drain
+from tests.benchmarks.evaluating import ofrep
 from tests.benchmarks.flips import flip
 from tests.benchmarks.growth import more_rules, more_series
+from tests.benchmarks.guarding import guard
 from tests.benchmarks.latency import latency
 from tests.benchmarks.memory import memory, refill
 from tests.benchmarks.results import Report, Result, machine, print_table
@@ -32,13 +36,17 @@ ROWS: dict[str, Row] = {
     "latency": latency,
     "flip": flip,
     "webhook": webhook,
+    "guard": guard,
+    "ofrep": ofrep,
     "memory": memory,
     "refill": refill,
     "decode": decode,
+    "decoders": decoders,
+    "detectors": detectors,
     "soak": soak,
 }
 #: Takes several minutes.
-_ON_REQUEST = {"soak"}
+_ON_REQUEST = {"decoders", "detectors", "soak"}
 
 _OUTPUT = Path(__file__).parents[2] / ".cache" / "benchmarks.json"
 

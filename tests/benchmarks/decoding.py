@@ -9,9 +9,11 @@ import orjson
 
 from rollbackd.events.alertmanager import decode_notification
 from rollbackd.events.collecting import Collector
+from rollbackd.events.mapping.field_mapping import FieldMapping
 from rollbackd.events.record import decode_records
 from rollbackd.sources.kafka.connection import MAX_POLL_RECORDS
 from tests.benchmarks.bench import Bench, isolated
+from tests.benchmarks.mapped import MAPPED, mapping_of, others
 from tests.benchmarks.results import Result, rate
 from tests.benchmarks.workload import events
 
@@ -22,6 +24,10 @@ _ALERTS = 20
 
 _FORMATS = {
     "native": "native, one event a record",
+    "answers": "native, answers to a user each",
+    "receipts": "native, receipts with a key each, as single facts",
+    "mapping": "others, by the mapping of the quickstart",
+    "rag-answer": "others, by the shipped `rag-answer`: 8 pins, 5 values, a hashed user each",
     "ndjson": f"native, {_LINES} lines a record",
     "alertmanager": f"Alertmanager, {_ALERTS} alerts a body (alerts/s)",
 }
@@ -62,7 +68,13 @@ def measure(name: str) -> tuple[float, float]:
             for line in record.splitlines():
                 orjson.loads(line)
 
-    first = alerts if name == "alertmanager" else ours
+    if name in MAPPED:
+        mapping = FieldMapping.read(mapping_of(name), file=f"{name}.yaml")
+
+    def mapped(records: list[bytes]) -> None:
+        mapping.take_records(records, Collector(), now_ms=_START_MS + 60_000)
+
+    first = alerts if name == "alertmanager" else mapped if name in MAPPED else ours
     first(bodies[:1])
     return _rate(first, bodies, each), _rate(peer, bodies, each)
 
@@ -79,10 +91,25 @@ def _rate(call: Callable[[list[bytes]], object], bodies: list[bytes], each: int)
 def _bodies(name: str) -> tuple[list[bytes], int]:
     if name == "alertmanager":
         return [_notification(n) for n in range(_EVENTS // _ALERTS)], _ALERTS
+    if name in MAPPED:
+        return others(name, _EVENTS, start_ms=_START_MS), 1
     single = [value for _, value in events(_EVENTS, start_ms=_START_MS)]
     if name == "native":
         return single, 1
+    if name in {"answers", "receipts"}:
+        return [_with_an_id(name, value, n) for n, value in enumerate(single)], 1
     return [b"\n".join(single[n : n + _LINES]) for n in range(0, _EVENTS, _LINES)], _LINES
+
+
+def _with_an_id(name: str, value: bytes, number: int) -> bytes:
+    """The event with what no other one has."""
+    event = json.loads(value)
+    if name == "answers":
+        event["user"] = f"user-{number}"
+    else:
+        del event["code"], event["values"], event["pins"]
+        event |= {"event": "effect.receipt", "key": f"order-{number}", "effect_id": f"ch-{number}"}
+    return json.dumps(event, separators=(",", ":")).encode()
 
 
 def _notification(number: int) -> bytes:

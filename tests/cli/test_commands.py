@@ -11,8 +11,9 @@ from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.samples import OPENED_MS, as_answer, detail, incident
 
 COMMANDS = (
-    "audit", "check", "close", "controls", "decide", "demo", "explain", "incidents", "pause",
-    "pull", "release", "replay", "resume", "run", "status", "test", "unlatch", "version",
+    "audit", "check", "close", "controls", "decide", "demo", "explain", "generate", "incidents",
+    "pause", "pins", "pull", "release", "replay", "resume", "run", "status", "test", "unlatch",
+    "version",
 )  # fmt: skip
 
 
@@ -227,6 +228,41 @@ def test_release_says_what_applications_see_now(run: Run, fake: FakeDaemon) -> N
     said = run("release", "rag/eu", "alias:docs_live", "-r", "docs_vB is fixed", "--url", fake.url)
     assert said.stdout == "released alias:docs_live of rag/eu; applications now see index=docs_vB\n"
     assert fake.last().json() == {"reason": "docs_vB is fixed"}
+
+
+def test_an_intent_is_set_and_shown_as_applications_see_it(run: Run, fake: FakeDaemon) -> None:
+    """Also where an incident lies over it."""
+    shown = {"value": {"level": 2}, "intent": {"level": 2}, "version": 4}
+    path = "PUT /api/v1/controls/rag/eu/degrade"
+    fake.answer(path, {"scope": "rag/eu", "name": "degrade", "control": shown})
+    said = run("controls", "rag/eu", "degrade", '{"level": 2}', "--url", fake.url)
+    assert said.stdout == "set degrade of rag/eu; applications now see level=2\n"
+    assert fake.last().json() == {"value": {"level": 2}}
+    shown |= {"value": {"level": 4}, "tripped": True, "incident_id": "inc-1"}
+    fake.answer(path, {"scope": "rag/eu", "name": "degrade", "control": shown})
+    said = run("controls", "rag/eu", "degrade", '{"level": 2}', "--url", fake.url)
+    assert said.stdout == (
+        "set the intent of degrade of rag/eu to level=2; incident inc-1 lies over it, and"
+        " applications see level=4\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("control", "value", "says"),
+    [
+        ("degrade", '{"level": 7}', "at `level: 7`. It has `level` (integer, 0 to 4)"),
+        ("degrade", "2", "`2` is no JSON object"),
+        ("degrade", "{", "`{` is no JSON object"),
+        ("what", "{}", "`what` is not a control; its kind is one of `flag`, `alias`"),
+    ],
+)
+def test_an_intent_that_no_application_could_use_is_not_sent(
+    run: Run, fake: FakeDaemon, control: str, value: str, says: str
+) -> None:
+    """With what is allowed."""
+    refused = run("controls", "rag/eu", control, value, "--url", fake.url)
+    assert (refused.exit_code, says in refused.stderr) == (1, True), refused.stderr
+    assert fake.asked == []
 
 
 def test_incidents_are_listed(run: Run, fake: FakeDaemon) -> None:

@@ -156,7 +156,7 @@ def test_the_test_that_is_written_passes(run: Run, fake: FakeDaemon, tmp_path: P
     assert result.exit_code == 0, result.output
     assert "../rules/mine.yaml" in test.read_text()
     assert run("test", str(test)).exit_code == 0
-    rules.write_text(RULES.read_text().replace("p95) > 0.15", "p95) > 0.5"))
+    rules.write_text(RULES.read_text().replace(") > 0.15", ") > 0.5"))
     assert run("test", str(test)).exit_code == 1
 
 

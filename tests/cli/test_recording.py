@@ -78,4 +78,6 @@ def test_the_plotted_series_is_the_one_that_the_shipped_rule_reads() -> None:
     """With the threshold of the rule, or the plot would tell another story."""
     rules = (Path(__file__).parents[2] / "rules" / "when-to-pull.yaml").read_text()
     shipped = " ".join(rules.split())
-    assert f"({DRIFT}) > {THRESHOLD}" in shipped
+    rule = shipped[shipped.index("alert: QualityDrift") :]
+    assert f"max by (service, region) ( {DRIFT} and count_over_time(" in rule
+    assert f") > {THRESHOLD} unless" in rule

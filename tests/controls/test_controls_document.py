@@ -10,6 +10,8 @@ import redis
 from redis.client import PubSub
 
 from rollbackd.controls.redis import RedisControls
+from rollbackd.guard import Guard
+from rollbackd.model.control_shapes import SHAPES, check_shape
 from rollbackd.model.controls import DEFAULTS, Kind
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import Op
@@ -99,7 +101,33 @@ async def test_the_fields_and_kinds_are_those_that_exist(
     for key in (KEY, "rollbackd:{rag/eu-1}:control:pins"):
         found = redis_cli(backend.server, "-n", str(backend.database), "HKEYS", key)
         assert set(found.split()) == column(fields)
-    assert column(kinds.split("## Reading", maxsplit=1)[0]) == set(Kind) == set(DEFAULTS)
+    assert column(kinds.split("## What stands", maxsplit=1)[0]) == set(Kind) == set(DEFAULTS)
+
+
+def test_every_field_of_a_value_is_documented_with_its_kind() -> None:
+    """As the check of an intent has them."""
+    part = TEXT.split("## What stands in a value")[1].split("## Versions")[0]
+    rows = re.findall(r"^\| (`[^|]+`) \| `(\w+)` \|", part, re.MULTILINE)
+    written = {(kind, field) for fields, kind in rows for field in re.findall(r"`(\w+)`", fields)}
+    assert written == {
+        (str(kind), field) for kind, shape in SHAPES.items() for field in shape.__struct_fields__
+    }
+
+
+def test_every_kind_says_how_it_is_read() -> None:
+    """In each of the three ways."""
+    part = TEXT.split("## The ways to read")[1].split("All at once")[0]
+    assert column(part) == set(Kind)
+    guards = set(re.findall(r"`guard\.(\w+)", part))
+    assert guards
+    assert [name for name in guards if not hasattr(Guard, name)] == []
+
+
+async def test_the_refusal_of_an_intent_is_the_one_that_is_shown() -> None:
+    """Word for word."""
+    (shown,) = re.findall(r'\{"error": "(.*)"\}', TEXT)
+    with pytest.raises(ValueError, match=re.escape(shown)):
+        check_shape("degrade", {"level": 7})
 
 
 async def test_every_key_is_documented(controls: RedisControls, backend: RedisBackend) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from rollbackd.clock import ManualClock
 from rollbackd.connections.sqlite import Database
 from rollbackd.controls import last_known
 from rollbackd.controls.last_known import SCOPES_A_LOOK, LastKnownControls
+from rollbackd.controls.snapshot import Snapshot
 from rollbackd.controls.sqlite import SQLiteControls
 from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.model.controls import Control, WriteResult
@@ -224,3 +226,36 @@ async def test_scopes_that_somebody_asks_about_are_read_at_every_look(store: Sto
         assert len(store.reads) == reads
         assert scopes[-1] in store.reads
         del store.reads[:]
+
+
+async def test_each_look_that_succeeds_is_kept_for_the_next_start(
+    store: Store, tmp_path: Path
+) -> None:
+    """A write of ours with the next look; while the store is away nothing is written."""
+    clock = ManualClock()
+    path = tmp_path / "kept.json"
+    controls = LastKnownControls(store, Snapshot(path, clock))
+    await controls.set_intent(SCOPE, "degrade", {"level": 1}, now_ms=1)
+    await controls.load()
+    assert Snapshot(path, clock).load()[SCOPE]["degrade"].effective == {"level": 1}
+    running = asyncio.create_task(controls.run())
+    try:
+        await controls.set_intent(SCOPE, "degrade", {"level": 2}, now_ms=2)
+
+        async def kept() -> bool:
+            return Snapshot(path, clock).load()[SCOPE]["degrade"].effective == {"level": 2}
+
+        await eventually(kept, within_seconds=10)
+        store.down = True
+        path.unlink()
+        reads = len(store.reads)
+        await controls.set_intent(SCOPE, "degrade", {"level": 3}, now_ms=3)
+
+        async def looked_twice() -> bool:
+            return len(store.reads) > reads + 1
+
+        await eventually(looked_twice, within_seconds=10)
+        assert not path.exists()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

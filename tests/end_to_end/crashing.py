@@ -2,7 +2,8 @@
 
 Run as `python -m tests.end_to_end.crashing run --config FILE`. The file named by CRASH_PLAN holds
 `SCOPE MOMENT NUMBER`: the moment (`MOMENTS`) of the n-th act of the scope's incident. It is used up
-once. The file named by CRASH_LOG gets a line for every control write that took effect.
+once. The file named by CRASH_LOG gets a line for every control write that took effect, and for
+every move of a lever on another system.
 
 Each life is a process of its own, forked from one that has imported everything and does nothing but
 start the next one, as a service manager would.
@@ -19,10 +20,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from rollbackd.app.daemon import Daemon
+from rollbackd.levers.flagd_flag import FlagdFlag
+from rollbackd.levers.haproxy_map import HAProxyMap
+from rollbackd.levers.http_request import HttpRequest
+from rollbackd.levers.redis_key import RedisKey
 from rollbackd.model.controls import ControlWrite, WriteResult
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Scope
-from rollbackd.model.levers import Op
+from rollbackd.model.levers import Change, Observation, Op, Target
 from rollbackd.settings import load_settings
 from rollbackd.telemetry import configure_logging
 
@@ -101,10 +106,44 @@ class CrashingControls:
         return write
 
 
+def watch_levers(killer: Killer, log: Path) -> None:
+    """Have levers on other systems pass by the killer once their target has moved.
+
+    What they read after that is what a later life has to make do without.
+    """
+
+    async def moved(target: Target, op: Op, value: object) -> None:
+        line = {"scope": str(target.scope), "op": op.op_id, "control": target.key, "trip": value}
+        with log.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        await killer.passes(target.scope, "after-effect", number_of(op.op_id))
+
+    def watched_move(move: Any) -> Any:
+        async def watched(
+            self: Any, target: Target, now: Observation, wanted: dict[str, object], op: Op
+        ) -> None:
+            await move(self, target, now, wanted, op)
+            await moved(target, op, wanted)
+
+        return watched
+
+    def watched_put_back(put_back: Any) -> Any:
+        async def watched(self: Any, change: Change, now: Observation, op: Op) -> None:
+            await put_back(self, change, now, op)
+            await moved(change.target, op, change.before.value)
+
+        return watched
+
+    for lever in (RedisKey, HAProxyMap, FlagdFlag, HttpRequest):
+        lever.move = watched_move(lever.move)  # type: ignore[attr-defined]
+    # the others put back by `move`
+    for lever in (FlagdFlag, HttpRequest):
+        lever.put_back = watched_put_back(lever.put_back)  # type: ignore[attr-defined]
+
+
 def number_of(op_id: str) -> int:
-    """The n of the n-th act; 0 for a write that is none, as the fence of a recovery."""
-    incident_id, _, number = op_id.rpartition(":")
-    return int(number) if ":" not in incident_id else 0
+    """The n of the n-th act."""
+    return int(op_id.rpartition(":")[2])
 
 
 async def life(config: Path, plan: Path, log: Path) -> None:
@@ -112,6 +151,7 @@ async def life(config: Path, plan: Path, log: Path) -> None:
     settings = load_settings(config)
     configure_logging(level=settings.log_level)
     killer = Killer(plan)
+    watch_levers(killer, log)
     daemon = Daemon(
         settings,
         wrap_store=lambda store: CrashingStore(store, killer),

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import yaml
@@ -186,9 +186,10 @@ async def rollout(daemon: DaemonProcess, scope: str) -> None:
 
 
 class Healthy:
-    """Reports a green exit target of a scope every now and then, while the block runs."""
+    """Reports the exit target of a scope every now and then, while the block runs: 0 is green."""
 
-    def __init__(self, daemon: DaemonProcess, scope: str) -> None:
+    def __init__(self, daemon: DaemonProcess, scope: str, error_ratio: float = 0.0) -> None:
+        self.error_ratio = error_ratio
         self._daemon = daemon
         self._service, self._region = scope.split("/")
 
@@ -201,13 +202,14 @@ class Healthy:
                         "event": "metric.sample",
                         "service": self._service,
                         "region": self._region,
-                        "values": {"error_ratio": 0.0},
+                        "values": {"error_ratio": self.error_ratio},
                     }
                 )
             await asyncio.sleep(0.1)
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._report())
+        return self
 
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()

@@ -38,8 +38,9 @@ def bad_canary(branch: str, scope: str) -> Iterator[dict[str, Any]]:
     elif branch == "retriever_mismatch":
         yield {**envelope, "ts": now, "values": {"retriever_index_mismatch": 1}}
     else:
-        for value in (0, 1):
-            yield {**envelope, "ts": now - 2 + value, "values": {"duplicate_effects_total": value}}
+        for number in (0, 1):
+            effect = {"event": "effect.receipt", "key": "order-1", "effect_id": f"ch-{number}"}
+            yield {**envelope, **effect, "ts": now - 2 + number}
 
 
 @pytest.fixture

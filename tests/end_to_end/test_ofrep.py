@@ -1,12 +1,15 @@
 """Applications that ask over OpenFeature, while incidents run and stores go away."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from openfeature import api
 from openfeature.contrib.provider.ofrep import OFREPProvider
@@ -15,6 +18,7 @@ from openfeature.flag_evaluation import Reason
 
 from tests.end_to_end.daemon import DaemonProcess, rollout
 from tests.services.polling import eventually
+from tests.services.processes import ServerFailedError
 from tests.services.redis import Redis
 
 ON = True
@@ -100,6 +104,27 @@ async def test_a_flag_that_an_incident_kills_is_seen_off(scope: str, tmp_path: P
         assert daemon.unhandled() == []
 
 
+async def test_an_intent_that_no_application_could_use_is_refused(
+    scope: str, tmp_path: Path
+) -> None:
+    """With what is wrong and what is allowed, and nothing is written."""
+    async with DaemonProcess(tmp_path) as daemon:
+        for name, value, says in (
+            ("degrade", {"level": 7}, "`level: 7`. It has `level` (integer, 0 to 4)"),
+            ("flag:canary", {"weight": 1}, "no field `weight`; did you mean `canary_weight`?"),
+            ("flag:canary", "on", "`$.value`"),
+            ("what", {}, "`what` is not a control"),
+        ):
+            path = f"/api/v1/controls/{scope}/{name}"
+            status, answer = await daemon.send("PUT", path, {"value": value})
+            assert (status, says in str(answer)) == (400, True), answer
+        path = f"/api/v1/controls/{scope}/cache"
+        assert (await daemon.send("PUT", path, {"value": {"generation": 3}}))[0] == 200
+        status, answer = await daemon.send("PUT", path, {"value": {"generation": 2}})
+        assert (status, "it only grows" in str(answer)) == (400, True)
+        assert await daemon.controls(scope) == {"cache": {"generation": 3}}
+
+
 @pytest.mark.services
 async def test_a_killed_flag_stays_off_while_redis_is_away(scope: str, tmp_path: Path) -> None:
     """On the replica that killed it and on another, which only reads."""
@@ -136,3 +161,79 @@ async def test_a_killed_flag_stays_off_while_redis_is_away(scope: str, tmp_path:
                     said.count("controls cannot all be read; applications get the last known ones")
                     == 1
                 )
+
+
+@pytest.mark.services
+async def test_a_killed_flag_stays_off_when_the_daemon_starts_while_redis_is_away(
+    scope: str, tmp_path: Path
+) -> None:
+    """It waits, decides and accepts nothing, and is ready once Redis is back."""
+    async with Redis(tmp_path / "redis") as redis:
+        config = {"store": "redis", "controls": "redis", "redis": {"url": redis.url}}
+        async with DaemonProcess(tmp_path / "daemon", config=config) as daemon:
+            await rollout(daemon, scope)
+            await canary(daemon, scope, 1.0)
+            async with application(daemon, scope) as app:
+                await pull(daemon, scope)
+                await eventually(app.sees_it_off, within_seconds=30)
+                await until_kept(daemon, b'"global_off":true')
+                daemon.kill()
+                redis.kill()
+                await daemon.start()
+                assert await app.sees_it_off()
+                ready = await daemon.get("/-/ready")
+                assert not ready["ready"]
+                assert "waiting for the store" in ready["reasons"][0]
+                assert "not_ready" in await daemon.get("/api/v1/status")
+                pulled = {"branch": "duplicate_effects", "scope": scope, "reason": "again"}
+                event = {"event": "x", "service": "rag", "region": "eu", "values": {"a": 1}}
+                for path, body in {
+                    "/api/v1/incidents": pulled,
+                    "/api/v1/events": [event],
+                }.items():
+                    assert (await daemon.send("POST", path, body))[0] == 503, path
+                await redis.start()
+
+                async def is_ready() -> bool:
+                    try:
+                        return bool((await daemon.get("/-/ready"))["ready"])
+                    except aiohttp.ClientError:  # between the two listeners
+                        return False
+
+                await eventually(is_ready, within_seconds=30)
+                assert await app.sees_it_off()
+                assert (
+                    len([i for i in await daemon.incidents(scope) if i["state"] != "closed"]) == 1
+                )
+            assert daemon.unhandled() == []
+
+
+@pytest.mark.services
+async def test_a_daemon_that_waits_for_redis_can_be_stopped(scope: str, tmp_path: Path) -> None:
+    """And one that knows nothing does not wait."""
+    async with Redis(tmp_path / "redis") as redis:
+        config = {"controls": "redis", "redis": {"url": redis.url}}
+        async with DaemonProcess(tmp_path / "daemon", config=config) as daemon:
+            await rollout(daemon, scope)
+            kept = await until_kept(daemon, b"canary")
+            daemon.kill()
+            redis.kill()
+            await daemon.start()
+            os.kill(daemon.pid, signal.SIGHUP)
+            assert not (await daemon.get("/-/ready"))["ready"]
+            await daemon.stop()
+            assert daemon.unhandled() == []
+            kept.unlink()
+            with pytest.raises(ServerFailedError, match="ended with code"):
+                await daemon.start()
+
+
+async def until_kept(daemon: DaemonProcess, text: bytes) -> Path:
+    """Wait until the file for the next start has a text."""
+    kept = daemon.state_dir / "last-known-controls.json"
+
+    async def has_been_kept() -> bool:
+        return kept.exists() and text in kept.read_bytes()
+
+    await eventually(has_been_kept, within_seconds=30)
+    return kept

@@ -7,7 +7,7 @@ from rollbackd.events import native as decoder
 from rollbackd.events.collecting import Collector
 from rollbackd.events.envelope import Envelope, EventReader
 from rollbackd.events.series import EventSeries, Sender, SeriesCache
-from rollbackd.model.events import Batch, KnownGood, PinsSeen, Rejected, Sample
+from rollbackd.model.events import Batch, KnownGood, KnownTarget, PinsSeen, Rejected, Sample
 from rollbackd.model.labels import Scope
 from tests.events.bodies import NOW, PINS, encoded, lines, native
 
@@ -277,6 +277,25 @@ def test_baseline_pinned_becomes_known_good() -> None:
     )
 
 
+def test_baseline_pinned_says_what_stood_at_targets() -> None:
+    """What levers on other systems go back to, by lever and name."""
+    body = {
+        "event": "baseline.pinned",
+        "ts": NOW / 1000,
+        "service": "rag",
+        "pins": {"index_hash": "a1d9f0"},
+        "targets": {
+            "qdrant:docs/live": {"value": {"collection": "a"}, "facts": {"documents": 7}},
+            "edge": {"value": {"weight": 1}},
+        },
+    }
+    (known,) = decode(encoded(body)).known_good
+    assert known.targets == {
+        "qdrant:docs/live": KnownTarget(value={"collection": "a"}, facts={"documents": 7}),
+        "edge": KnownTarget(value={"weight": 1}),
+    }
+
+
 def nested(levels: int) -> object:
     value: object = 1
     for _ in range(levels):
@@ -294,6 +313,12 @@ def nested(levels: int) -> object:
         ({"baseline": {"delta_s": {"p 95": 1}}}, "`p 95` is not a name"),
         ({"controls": {"": 1}}, "`` is not a control name"),
         ({"controls": {"a": nested(17)}}, "`controls.a`: more than 16 levels"),
+        ({"targets": {"": {"value": {}}}}, "`` is not a target; write `<lever>`"),
+        ({"targets": {"a b": {"value": {}}}}, "`a b` is not a target"),
+        ({"targets": {"a": {"value": nested(17)}}}, "`targets.a`: more than 16 levels"),
+        ({"targets": {"a": {}}}, "`targets`: Object missing required field `value`"),
+        ({"targets": {"a": {"value": 1}}}, "`targets`: Expected `object`, got `int`"),
+        ({"targets": {f"a{n}": {"value": {}} for n in range(201)}}, "at most 200 are allowed"),
     ],
 )
 def test_baseline_rejected(changes: dict[str, Any], message: str) -> None:
@@ -386,6 +411,9 @@ def test_pins_are_remembered_up_to_a_bound() -> None:
     reader = EventReader()
     for i in range(10_050):
         reader.read(
-            Envelope(event="a", service="rag", pins={"GIT_SHA": str(i)}), Collector(), now_ms=NOW
+            Envelope(event="a", service="rag", pins={"GIT_SHA": str(i)}),
+            b"{}",
+            Collector(),
+            now_ms=NOW,
         )
     assert len(reader._sightings) <= 10_000

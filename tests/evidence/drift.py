@@ -11,6 +11,7 @@ from rollbackd.evidence.capture import digest_of
 from rollbackd.incidents import messages as m
 from rollbackd.incidents.opening import new_incident
 from rollbackd.model.events import Sample
+from rollbackd.model.facts import ChangeEvent, ChangeKind
 from rollbackd.model.incidents import (
     AuditCheck,
     Evidence,
@@ -32,6 +33,16 @@ from tests.incidents.walking import Walk
 RULES: Final = shipped_rules() / "when-to-pull.yaml"
 #: The canary began to drift here; requests come ten a second.
 BEGAN_MS: Final = NOW - 420_000
+_DEPLOY: Final = ChangeEvent(
+    scope=SCOPE,
+    kind=ChangeKind.PROMPT,
+    subject="answer-pack",
+    time_ms=NOW - 240_000,
+    before="p1",
+    after="p2",
+    by="ci",
+    link="https://ci.example/runs/7",
+)
 _WHERE: Final = {"service": SCOPE.service, "region": SCOPE.region}
 _VALUES: Final = {
     "flag_off": ({"canary_weight": 0.1}, {"canary_weight": 0.0, "global_off": True}),
@@ -107,7 +118,7 @@ class _Story(Walk):
         opened_ms = trigger.evaluated_at_ms + 40
         incident, record = new_incident(
             incident_id="INC-7", scope=SCOPE, policy=policy, epoch=7, now_ms=opened_ms,
-            trigger=trigger,
+            trigger=trigger, changes=[_DEPLOY],
         )  # fmt: skip
         super().__init__(incident)
         self.now_ms = opened_ms

@@ -16,9 +16,10 @@ from rollbackd.model.controls import Control
 from rollbackd.model.incidents import AuditCheck, Incident, JournalRecord, MeasureStatus, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import LeverKind
+from rollbackd.ports import Lever
 from rollbackd.telemetry import Telemetry
 from tests.incidents.fake_lever import FakeLever, raises
-from tests.incidents.samples import evidence_of, opened
+from tests.incidents.samples import SCOPE, evidence_of, opened
 from tests.incidents.walking import Walk
 
 
@@ -63,7 +64,7 @@ class Audit:
         self.cache = FakeLever(LeverKind.FORWARD)
         self.cache.value = {"is": 2}
         self.measure = FakeLever(LeverKind.TEMPORARY)
-        levers = {
+        self.levers: dict[str, Lever] = {
             "flag_off": self.flag,
             "cache_rotate": self.cache,
             "write_block": self.measure,
@@ -73,7 +74,7 @@ class Audit:
         store: Any = self.journal
         controls: Any = NoControls()
         self.pins = PinsTable(Telemetry(CollectorRegistry()))
-        self.auditor = IncidentAuditor(levers, store, controls, self.pins)
+        self.auditor = IncidentAuditor(self.levers, store, controls, self.pins)
 
     async def failed(self, incident: Incident) -> dict[str, str]:
         return {c.name: c.detail for c in await self.auditor.audit(incident) if not c.passed}
@@ -207,3 +208,20 @@ async def test_only_the_last_act_on_a_target_is_checked() -> None:
         incident, receipts=[replace(flag, after={"is": 1}), *incident.receipts, again]
     )
     assert await Audit().failed(incident) == {}
+
+
+async def test_a_pointer_whose_lever_is_gone_cannot_be_vouched_for() -> None:
+    """The levers file has lost it during the hold: a check that cannot run has failed."""
+    audit = Audit()
+    del audit.levers["flag_off"]
+    failed = await audit.failed(audited())
+    assert failed == {
+        "flag_off_stands": f"flag_off:canary@{SCOPE}: the levers file has no such lever now"
+    }
+
+
+async def test_a_measure_is_not_expected_to_stand() -> None:
+    """Also when its lever is gone."""
+    audit = Audit()
+    del audit.levers["write_block"]
+    assert await audit.failed(audited()) == {}

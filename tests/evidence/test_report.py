@@ -29,6 +29,7 @@ from rollbackd.ports import IncidentDetail
 from rollbackd.telemetry import Telemetry
 from tests.evidence.drift import drift_bundle, drift_incident
 from tests.incidents.samples import NOW, PINS, SCOPE, evidence_of, opened, trigger_of
+from tests.incidents.walking import compared
 
 _TESTDATA = Path(__file__).parent / "testdata"
 _EVIL = "x | y\n# Root cause: nobody\n| a | b |</td><script>alert(1)</script>"
@@ -287,3 +288,29 @@ def test_the_evidence_of_the_story_is_whole() -> None:
     evidence = drift_bundle().incident.evidence
     assert evidence is not None
     assert evidence.digest == digest_of(evidence)
+
+
+async def test_what_came_of_comparing_receipts_is_written_down(tmp_path: Path) -> None:
+    """In the bundle, in both forms of the report, and in a file of its own (A4)."""
+    found = compared(open_items=1).reconciliation
+    incident = replace(opened(), reconciliation=found, accepted_items=found.items)
+    path = Path(await reporter_in(tmp_path).write(incident, []))
+    for text in (path.read_text(), path.with_name("report.html").read_text()):
+        assert "Side effects" in text
+        assert "undo_or_record" in text
+    data = msgspec.json.decode(path.with_name("reconciliation.json").read_bytes())
+    assert data["incident_id"] == "INC-1"
+    assert data["reconciliation"]["items"][0]["key"] == "k0"
+    assert data["accepted"][0]["verdict"] == "extra"
+    bundle = msgspec.json.decode(path.with_name("bundle.json").read_bytes())
+    assert bundle["incident"]["reconciliation"]["counts"] == {"extra": 1}
+
+
+async def test_without_a_comparison_nothing_is_said_of_one(tmp_path: Path) -> None:
+    unlisted = compared(listing="").reconciliation
+    for incident in (opened(), replace(opened(), reconciliation=unlisted)):
+        path = Path(await reporter_in(tmp_path).write(incident, []))
+        assert "Side effects" not in path.read_text()
+    down = compared(unavailable="it is down").reconciliation
+    path = Path(await reporter_in(tmp_path).write(replace(opened(), reconciliation=down), []))
+    assert "| not known | it is down |" in path.read_text()

@@ -21,7 +21,9 @@ from rollbackd.rulefmt.test_files import TestFile, read_test_file
 from rollbackd.triggers.engine import Engine
 from rollbackd.triggers.lints import LintOptions, lint_rules
 from rollbackd.triggers.unit_tests import run_test_file
-from tests.fuzzing import mutation
+from tests.fuzzing import mapping, mutation
+from tests.fuzzing.events import Events
+from tests.fuzzing.events import event as random_event
 
 _START_MS: Final = 1_700_000_000_000
 _STEP_MS: Final = 15_000
@@ -75,6 +77,8 @@ class Targets:
         self.failed = 0
         (self._rules, _) = survey_rule_file(_RULES, file="rules.yaml")
         self._store = _tiny_store()
+        self._events = Events()
+        self._mapped = mapping.Mapped()
 
     def run(self, seed: int, number: int) -> None:
         """One case. Raises whatever should not have been raised."""
@@ -137,6 +141,21 @@ class Targets:
             return _refused(error.diagnostics, text, counts)
         return True
 
+    def event(self, text: str, counts: Counts) -> bool:
+        """Decode, and give what it says to the detectors."""
+        refused = self._events.take(text)
+        if refused:
+            counts.refuse(refused)
+        return not refused
+
+    def mapping(self, text: str, counts: Counts) -> bool:
+        """Read and compile, and give it events of others."""
+        try:
+            self._mapped.take(text)
+        except DocumentError as error:
+            return _refused(error.diagnostics, text, counts)
+        return True
+
     def evaluate(self, compiled: CompiledExpr) -> None:
         """Once on the store that all share."""
         self.evaluated += 1
@@ -151,10 +170,12 @@ class Targets:
 
 #: (name, share of the cases in percent, target).
 KINDS: Final[tuple[tuple[str, int, Callable[[Targets, str, Counts], bool]], ...]] = (
-    ("expression", 88, Targets.expression),
+    ("mapping", 4, Targets.mapping),
+    ("expression", 76, Targets.expression),
     ("rule_file", 8, Targets.rule_file),
     ("unit_tests", 2, Targets.unit_tests),
     ("decision_tree", 2, Targets.decision_tree),
+    ("event", 8, Targets.event),
 )
 
 
@@ -162,7 +183,8 @@ def case(seed: int, number: int) -> tuple[str, str]:
     """The kind of a case, and its text."""
     rng = mutation.chance_of(seed, number)
     (kind,) = rng.choices([name for name, _, _ in KINDS], [share for _, share, _ in KINDS])
-    maker: mutation.Maker = getattr(mutation, kind)
+    own: dict[str, mutation.Maker] = {"event": random_event, "mapping": mapping.mapping_file}
+    maker = own[kind] if kind in own else getattr(mutation, kind)
     return kind, maker(rng)
 
 

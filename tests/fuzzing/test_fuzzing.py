@@ -26,6 +26,9 @@ def test_nothing_but_the_diagnostic_error_is_raised(part: int) -> None:
     # cases that are all refused, or all taken, would show nothing
     assert 0.1 < expressions.loaded / expressions.cases < 0.9
     assert targets.counts["rule_file"].loaded
+    assert targets.counts["mapping"].loaded
+    events = targets.counts["event"]
+    assert 0.1 < events.loaded / events.cases < 0.9
 
 
 def test_a_case_is_the_same_every_time() -> None:

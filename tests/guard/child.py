@@ -29,6 +29,8 @@ def main(url: str, what: str) -> None:
                 _wait()
                 if what == "check":
                     write.check()
+                if what == "claim":
+                    guard.once(write, KEY, lambda _claim: print("made", flush=True))  # noqa: T201
                 guard.set_fields(write, "order:{rag/eu-1}:1", {"state": "late"})
             print("written", flush=True)  # noqa: T201
         except GuardError as error:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from rollbackd.guard import Flight
+from rollbackd.guard import BreakerOpenError, BreakerState, Flight
 from tests.backends import RedisBackend, redis_cli
 from tests.guard.conftest import Board, OpenGuard, until
 from tests.guard.driving import as_flavor
@@ -65,6 +65,26 @@ async def test_a_rate_of_nothing_and_a_breaker_admit_nobody(
     assert (await guard.do("admit")).status == 503
     with pytest.raises(ValueError, match="over 0"):
         await guard.do("admit", cost=float("nan"))
+
+
+async def test_a_breaker_that_is_held_half_open_lets_single_calls_try(
+    board: Board, open_guard: OpenGuard
+) -> None:
+    """Requests are admitted; of the calls behind it one at a time passes, until it is let go."""
+    guard = await open_guard()
+    breaker = guard.local.breaker("llm")
+    await board.trip("throttle", {"breaker": "half_open"})
+    await until(lambda: breaker.state is BreakerState.HALF_OPEN)
+    assert await guard.do("admit")
+    for _ in range(3):
+        with breaker.call():
+            with pytest.raises(BreakerOpenError) as refused, breaker.call():
+                pytest.fail("two at once")
+            assert refused.value.status == 503
+    await board.trip("throttle", None)
+    await until(lambda: breaker.state is BreakerState.CLOSED)
+    with breaker.call(), breaker.call():
+        pass
 
 
 async def test_without_redis_each_process_keeps_to_the_limits_by_itself(

@@ -13,6 +13,7 @@ import redis
 
 from rollbackd.connections.redis import RedisConnection
 from rollbackd.guard import EffectBusyError, EffectInDoubtError, Receipt
+from rollbackd.guard.keys import ScopeKeys
 from rollbackd.model.incidents import Confirmation, Incident
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import FreezeProbe
@@ -74,13 +75,22 @@ async def confirmed(backend: RedisBackend) -> None:
     await eventually(says_so, within_seconds=20)
 
 
+@pytest.mark.parametrize("reopened", [False, True], ids=["frozen", "reopened"])
 @pytest.mark.parametrize(
-    ("what", "says"), [("check", b"frozen|stale|superseded"), ("target", b"superseded")]
+    ("what", "says"),
+    [
+        ("check", b"frozen|stale|superseded"),
+        ("claim", b"superseded"),
+        ("target", b"superseded"),
+    ],
 )
 async def test_a_process_that_was_stopped_past_its_lease_cannot_write(
-    board: Board, backend: RedisBackend, what: str, says: bytes
+    board: Board, backend: RedisBackend, what: str, says: bytes, *, reopened: bool
 ) -> None:
-    """It had looked, the freeze was confirmed without it, and then it goes on."""
+    """It had looked, the freeze was confirmed without it, and then it goes on.
+
+    Where writers are free again by then, its write still is one of an epoch that has passed.
+    """
     async with child(backend, what) as process:
         os.kill(process.pid, signal.SIGSTOP)
         await board.freeze()
@@ -90,6 +100,8 @@ async def test_a_process_that_was_stopped_past_its_lease_cannot_write(
             return "0 of at least 1" in (await asked(backend)).detail
 
         await eventually(silent, within_seconds=20)
+        if reopened:
+            await board.trip("writes", None, epoch=8)
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"go on\n")
@@ -98,6 +110,7 @@ async def test_a_process_that_was_stopped_past_its_lease_cannot_write(
         assert any(word in said for word in says.split(b"|")), said
     client = redis.Redis.from_url(backend.url)
     assert not client.exists("order:{rag/eu-1}:1")
+    assert not client.exists(ScopeKeys(SCOPE).effect(KEY))
     client.close()
 
 

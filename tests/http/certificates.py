@@ -35,6 +35,12 @@ class Authority:
         )  # fmt: skip
         return certificate, key
 
+    def encrypt(self, key: Path, passphrase: str) -> Path:
+        """A private key under a passphrase."""
+        encrypted = key.with_suffix(".encrypted")
+        _openssl("pkey", "-in", key, "-aes256", "-passout", f"pass:{passphrase}", "-out", encrypted)
+        return encrypted
+
 
 def _openssl(*arguments: object) -> None:
     subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)

@@ -8,9 +8,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from rollbackd.clock import ManualClock
+from rollbackd.events.mapping.field_mapping import FieldMapping
 from rollbackd.http import HttpServer, Limits
 from rollbackd.settings import HttpSettings
 from rollbackd.telemetry import Telemetry
+from tests.http.known_good_desk import FakeDesk
 from tests.http.operations import FakeOperations
 
 Serve = Callable[..., Awaitable[HttpServer]]
@@ -22,19 +24,42 @@ def operations() -> FakeOperations:
 
 
 @pytest.fixture
+def desk() -> FakeDesk:
+    return FakeDesk()
+
+
+@pytest.fixture
 def telemetry() -> Telemetry:
     return Telemetry(CollectorRegistry())
 
 
 @pytest.fixture
-async def serve(operations: FakeOperations, telemetry: Telemetry) -> AsyncIterator[Serve]:
+def mappings() -> dict[str, FieldMapping]:
+    """None, unless a test has its own."""
+    return {}
+
+
+@pytest.fixture
+async def serve(
+    operations: FakeOperations,
+    desk: FakeDesk,
+    telemetry: Telemetry,
+    mappings: dict[str, FieldMapping],
+) -> AsyncIterator[Serve]:
     """Starts a server on a free port: `await serve(limits=..., **settings)`."""
     started: list[HttpServer] = []
 
     async def start(*, limits: Limits | None = None, **settings: Any) -> HttpServer:
         chosen = HttpSettings(**{"port": 0, **settings})
         server = HttpServer(
-            chosen, operations, telemetry, ManualClock(), last_known=operations, limits=limits
+            chosen,
+            operations,
+            telemetry,
+            ManualClock(),
+            last_known=operations,
+            known_good=desk,
+            mappings=mappings,
+            limits=limits,
         )
         await server.start()
         started.append(server)

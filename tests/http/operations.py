@@ -5,6 +5,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from rollbackd.model.controls import Control, ControlValue, kind_of
 from rollbackd.model.decisions import Reason
 from rollbackd.model.events import Alert, Batch
@@ -13,6 +15,7 @@ from rollbackd.model.history import Latch
 from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import BranchPolicy
+from rollbackd.model.reconciliation import Reconciliation
 from rollbackd.ports import IncidentDetail, Pause
 from rollbackd.triggers.explaining import UnknownRuleError
 
@@ -31,6 +34,10 @@ def incident(incident_id: str = "inc-1", *, scope: Scope | None = None, by: str 
         entered_at_ms=1_700_000_000_000,
         pulled_by=by,
     )
+
+
+def compared(from_ms: int) -> Reconciliation:
+    return Reconciliation(at_ms=from_ms, from_ms=from_ms, to_ms=from_ms, listing="payments")
 
 
 def latch(scope: Scope) -> Latch:
@@ -98,6 +105,22 @@ class FakeOperations:
     async def decide(self, incident_id: str, decision: str, *, by: str) -> Incident:
         await self._asked("decide", incident_id, decision, by)
         return self.known[incident_id]
+
+    async def reconciliation(self, incident_id: str) -> Reconciliation:
+        await self._asked("reconciliation", incident_id)
+        return compared(self.known[incident_id].opened_at_ms)
+
+    async def compare_receipts(
+        self, scope: Scope, from_ms: int, to_ms: int | None
+    ) -> Reconciliation:
+        await self._asked("compare_receipts", scope, from_ms, to_ms)
+        return compared(from_ms)
+
+    async def accept_items(
+        self, incident_id: str, keys: Sequence[str], *, by: str, because: str
+    ) -> Incident:
+        await self._asked("accept_items", incident_id, list(keys), by, because)
+        return replace(self.known[incident_id], reconciliation=compared(1))
 
     async def close(self, incident_id: str, **filed: str) -> Incident:
         await self._asked("close", incident_id, filed)

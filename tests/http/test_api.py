@@ -13,6 +13,7 @@ from rollbackd.model.controls import Control
 from rollbackd.model.labels import Scope
 from rollbackd.telemetry import Telemetry
 from tests.http.conftest import requests
+from tests.http.known_good_desk import known_good
 from tests.http.operations import FakeOperations
 
 NOW = 1_700_000_000_000
@@ -278,7 +279,7 @@ async def test_head_is_answered_wherever_get_is(server: HttpServer, client: Clie
     for endpoint in server.endpoints:
         if "GET" not in endpoint.methods:
             continue
-        path = endpoint.path.format(service="rag", region="eu", id="inc-1")
+        path = endpoint.path.format(service="rag", region="eu", id="inc-1", set=known_good().id)
         if path == "/api/v1/query":
             path += "?expr=up"
         if path == "/api/v1/explain":

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import ClientSession
 
 from rollbackd.errors import TemporaryError
+from rollbackd.events.mapping.field_mapping import FieldMapping
 from rollbackd.http.events import MAX_NAMED
 from rollbackd.telemetry import Telemetry
 from tests.http.operations import FakeOperations
@@ -114,3 +115,39 @@ async def test_others_get_a_turn_while_a_long_body_is_decoded(client: ClientSess
 async def _post(client: ClientSession, body: io.BytesIO) -> Any:
     async with client.post(PATH, data=body) as response:
         return await response.json()
+
+
+THEIRS = """
+service: $.app
+events:
+  - {event: answer.served, code: $.status, values: {latency_seconds: {path: $.ms, unit: ms -> s}}}
+"""
+
+
+@pytest.fixture
+def mappings() -> dict[str, FieldMapping]:
+    return {"theirs": FieldMapping.read(THEIRS, file="theirs.yaml")}
+
+
+async def test_events_of_others_are_read_by_the_mapping_that_is_named(
+    client: ClientSession, operations: FakeOperations
+) -> None:
+    body = as_lines({"app": "rag", "status": 200, "ms": 412}, {"app": "rag", "ms": "soon"})
+    async with client.post(f"{PATH}?mapping=theirs", data=body) as response:
+        assert response.status == 400
+        answer = await response.json()
+    assert answer["accepted"] == 1
+    assert answer["rejected"][0]["index"] == 1
+    assert "`$.ms` is `soon`" in answer["rejected"][0]["error"]
+    bury, ingest = operations.calls
+    assert bury[0] == "bury"
+    assert [sample.value for sample in ingest[1].samples] == [0.412, 1.0]
+
+
+async def test_a_mapping_that_is_not_there_is_named_with_those_that_are(
+    client: ClientSession, operations: FakeOperations
+) -> None:
+    async with client.post(f"{PATH}?mapping=their", data=b"{}") as response:
+        assert response.status == 400
+        assert "no mapping `their`; there are `theirs`" in (await response.json())["error"]
+    assert operations.calls == []

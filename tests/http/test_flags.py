@@ -183,6 +183,12 @@ def test_a_split_flag_asks_for_the_user(context: EvaluationContext) -> None:
             {"requests_per_second": None, "burst": None, "tenant_burst": 5, "breaker": "open"},
             "breaker_open",
         ),
+        (
+            intent("consumers", paused=True, groups=["billing"]),
+            "consumers",
+            {"paused": True, "groups": ["billing"]},
+            "paused",
+        ),
         (intent("alias:docs_live", index="docs_vA"), "alias:docs_live", "docs_vA", "docs_vA"),
         (intent("pointer:live", target="blue"), "pointer:live", "blue", "blue"),
         (intent("pins", PROMPT_VER="p-12"), "pins", {"PROMPT_VER": "p-12"}, "pinned"),
@@ -201,6 +207,7 @@ def test_what_was_never_written_has_its_default_or_is_not_found() -> None:
     assert {a.key: a.value for a in evaluate_all({}, NOBODY) if isinstance(a, Evaluation)} == {
         "cache": {"generation": 0, "namespace": ""},
         "cache_generation": 0,
+        "consumers": {"paused": False, "groups": []},
         "degrade": 0,
         "pins": {},
         "throttle": {"requests_per_second": None, "burst": None, "breaker": "closed"},
@@ -250,6 +257,14 @@ def test_a_fence_that_is_spelled_wrong_still_is_one() -> None:
     assert answer.metadata["malformed"] is True
 
 
+def test_a_pause_that_is_spelled_wrong_still_is_one() -> None:
+    """And of every group."""
+    answer = evaluate(intent("consumers", paused="yes", groups=[7]), "consumers", NOBODY)
+    assert isinstance(answer, Evaluation)
+    assert (answer.value, answer.variant) == ({"paused": True, "groups": []}, "paused_all")
+    assert answer.metadata["malformed"] is True
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -258,11 +273,12 @@ json_values = st.recursive(
 fields = st.sampled_from([
     "baseline_weight", "canary_weight", "global_off", "index", "target", "level", "blocked",
     "scope", "retry_after_seconds", "generation", "namespace", "requests_per_second", "burst",
-    "breaker", "tenant_burst", "PROMPT_VER",
+    "breaker", "tenant_burst", "PROMPT_VER", "paused", "groups",
 ])  # fmt: skip
 TYPES: dict[Kind, type] = {
     Kind.FLAG: bool, Kind.ALIAS: str, Kind.POINTER: str, Kind.DEGRADE: int,
     Kind.PINS: dict, Kind.WRITES: dict, Kind.CACHE: dict, Kind.THROTTLE: dict,
+    Kind.CONSUMERS: dict,
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from rollbackd.clock import ManualClock
 from rollbackd.http import HttpServer
 from rollbackd.settings import HttpSettings
 from rollbackd.telemetry import Telemetry
+from tests.http.known_good_desk import FakeDesk
 from tests.http.operations import FakeOperations
 
 KEYS = [
@@ -52,6 +53,7 @@ PATHS = [
     ("POST", "/api/v1/unlatch"),
     ("POST", "/api/v1/resume"),
     ("POST", "/-/reload"),
+    ("POST", "/api/v1/pins"),
     ("PUT", "/api/v1/controls/rag/eu/flag"),
     ("POST", "/ofrep/v1/evaluate/flags/degrade"),
     ("POST", "/ofrep/v1/evaluate/flags"),
@@ -78,6 +80,7 @@ def test_no_body_is_a_defect(
         Telemetry(CollectorRegistry()),
         ManualClock(),
         last_known=FakeOperations(),
+        known_good=FakeDesk(),
     )
 
     async def post(session: aiohttp.ClientSession, body: bytes) -> int:

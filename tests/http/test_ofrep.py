@@ -182,7 +182,8 @@ async def test_bulk_has_every_flag_and_says_which_one_needs_a_user(client: Clien
     assert status == 200
     flags = {flag["key"]: flag for flag in answer["flags"]}
     assert sorted(flags) == [
-        "cache", "cache_generation", "canary", "degrade", "pins", "split", "throttle", "writes",
+        "cache", "cache_generation", "canary", "consumers", "degrade", "pins", "split",
+        "throttle", "writes",
     ]  # fmt: skip
     assert flags["split"].pop("errorDetails")
     assert flags["split"] == {"key": "split", "errorCode": "TARGETING_KEY_MISSING"}

@@ -122,6 +122,7 @@ async def test_a_failed_evaluation_does_not_keep_the_next_from_seeing_the_kill(
             {"requests_per_second": 20.5, "burst": 40, "breaker": "half_open"},
         ),
         ("object", "pins", {}, {"PROMPT_VER": "p-12"}),
+        ("object", "consumers", {}, {"paused": True, "groups": ["billing"]}),
         ("string", "alias:docs_live", "own", "docs_vA"),
         ("string", "pointer:live", "own", "blue"),
         ("boolean", "flag:canary", True, False),
@@ -141,6 +142,7 @@ async def test_every_control_arrives_with_its_type(
         "writes": {"blocked": True, "scope": "non_idempotent", "retry_after_seconds": 30},
         "throttle": {"requests_per_second": 20.5, "burst": 40, "breaker": "half_open"},
         "pins": {"PROMPT_VER": "p-12"},
+        "consumers": {"paused": True, "groups": ["billing"]},
         "alias:docs_live": {"index": "docs_vA"},
         "pointer:live": {"target": "blue"},
     }

@@ -26,6 +26,7 @@ class FakeLever:
     """
 
     name = "fake"
+    reader_timeout_ms: int | None = None
 
     def __init__(self, kind: LeverKind = LeverKind.POINTER) -> None:
         self.kind = kind

@@ -18,7 +18,7 @@ from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import Incident, Intent
 from rollbackd.model.levers import Applied, Change, LeverKind, Observation, Op, Target
 from rollbackd.model.policy import LeverCall
-from rollbackd.ports import FencedOffError, TargetMovedError
+from rollbackd.ports import FencedOffError, Lever, TargetMovedError
 from rollbackd.telemetry import Telemetry
 from tests.incidents.fake_lever import FakeLever, raises
 from tests.incidents.manual_time import until
@@ -38,7 +38,8 @@ class Room:
         self.clock = ManualClock()
         self.stuck: list[str] = []
         self.telemetry = Telemetry(CollectorRegistry())
-        self.room = LeverRoom({"fake": self.lever}, self.clock, self.telemetry, self._on_stuck)
+        self.levers: dict[str, Lever] = {"fake": self.lever}
+        self.room = LeverRoom(self.levers, self.clock, self.telemetry, self._on_stuck)
         self.incident = replace(opened(), evidence=evidence_of())
 
     async def _on_stuck(self, incident: Incident, message: str) -> None:
@@ -229,6 +230,181 @@ async def test_a_lever_that_is_gone_fails(room: Room) -> None:
     assert event.reason is Reason.LEVER_FAILED
 
 
+# Readers
+
+
+class Lagging:
+    """Readers of the fake that see a write only once so much time has passed, or never."""
+
+    def __init__(self, room: Room, *, after_ms: int | None, says: str = "raises") -> None:
+        self._room, self._after_ms, self._says = room, after_ms, says
+        self._verify, self._since = room.lever.verify, room.clock.now()
+        room.lever.verify = self.verify  # type: ignore[method-assign]
+
+    async def verify(self, change: Change) -> bool:
+        waited_ms = self._room.clock.now() - self._since
+        if self._after_ms is not None and waited_ms >= self._after_ms:
+            return await self._verify(change)
+        await self._verify(change)
+        if self._says == "raises":
+            raise TemporaryError("SDKs are told `on: true`", delay_ms=200)
+        return False
+
+
+@pytest.mark.parametrize("says", ["raises", "false"])
+async def test_readers_that_lag_are_waited_for(room: Room, says: str) -> None:
+    """Within their time nobody is told, however they say that they see something else."""
+    room.lever.reader_timeout_ms = 30_000
+    Lagging(room, after_ms=20_000, says=says)
+    event = await room.perform()
+    assert isinstance(event, m.Sealed)
+    assert (event.unseen, room.stuck, room.lever.calls["apply"]) == ("", [], 1)
+
+
+@pytest.mark.parametrize("says", ["raises", "false"])
+async def test_readers_that_never_follow_hold_nobody_up(room: Room, says: str) -> None:
+    """What was written stands: it is sealed with what they said, and people are told once."""
+    room.lever.reader_timeout_ms, started = 30_000, room.clock.now()
+    Lagging(room, after_ms=None, says=says)
+    event = await room.perform()
+    assert isinstance(event, m.Sealed)
+    assert event.unseen in {
+        "SDKs are told `on: true`",
+        "fake:docs@rag/eu-1 was written, and its readers see something else",
+    }
+    assert room.stuck == [f"readers were not seen to follow: {event.unseen}"]
+    assert room.clock.now() - started < 60_000
+    assert room.lever.calls["apply"] == 1
+
+
+async def test_a_target_that_moves_while_readers_lag_has_moved(room: Room) -> None:
+    """The read-back of the target itself is what counts."""
+    room.lever.reader_timeout_ms = 30_000
+    Lagging(room, after_ms=None)
+    room.lever.late["apply"] = [lambda: setattr(room.lever, "value", {"index": "theirs"})]
+    event = await room.perform()
+    assert isinstance(event, m.Failed)
+    assert event.reason is Reason.TARGET_MOVED
+    assert room.stuck == []
+
+
+async def test_a_target_that_was_away_is_no_reader_that_lags(room: Room) -> None:
+    """Its readers are asked once it answers again, however long that takes."""
+    room.lever.reader_timeout_ms = 30_000
+    back_ms = room.clock.now() + 150_000
+
+    def unless_back() -> None:
+        if room.clock.now() < back_ms:
+            raise TemporaryError("connection refused", delay_ms=5_000)
+
+    def goes_down() -> None:
+        room.lever.faults = {verb: [unless_back] * 99 for verb in ("observe", "verify")}
+
+    room.lever.late["apply"] = [goes_down]
+    event = await room.perform()
+    assert isinstance(event, m.Sealed)
+    assert event.unseen == ""
+    assert room.stuck == ["connection refused"]
+
+
+# The table of levers changes
+
+
+async def test_a_try_takes_the_lever_that_is_in_force_by_then(room: Room) -> None:
+    """A wrong address in the levers file is mended by a reload, while an act waits for it."""
+    mended, broken = FakeLever(), room.lever
+
+    def reload() -> object:
+        room.levers["fake"] = mended
+        raise TemporaryError("connection refused")
+
+    broken.faults["apply"] = [raises(TemporaryError("connection refused")), reload]
+    event = await room.perform()
+    assert isinstance(event, m.Sealed)
+    assert (broken.version, mended.version) == (1, 2)
+
+
+@pytest.mark.parametrize(("inherited", "may_stand"), [(False, False), (True, True)])
+async def test_a_lever_that_a_restart_lost_may_have_acted(
+    room: Room, *, inherited: bool, may_stand: bool
+) -> None:
+    """What a process before was about to do cannot be read any more."""
+    del room.levers["fake"]
+    event = await room.perform(replace(intent_of(), inherited=inherited))
+    assert isinstance(event, m.Failed)
+    assert event.may_stand == may_stand
+
+
+async def test_what_was_never_sent_cannot_stand(room: Room) -> None:
+    """The target was gone before the act."""
+    room.lever.faults["observe"] = [raises(PermanentError("no such alias"))] * 5
+    event = await room.perform()
+    assert event == m.Failed(reason=Reason.LEVER_FAILED, message="no such alias", may_stand=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "inherited", "may_stand"),
+    [
+        (LeverKind.TEMPORARY, True, True),
+        (LeverKind.TEMPORARY, False, False),
+        (LeverKind.POINTER, True, False),
+    ],
+)
+async def test_a_measure_of_a_crashed_process_is_kept_although_its_target_moved(
+    room: Room, kind: LeverKind, *, inherited: bool, may_stand: bool
+) -> None:
+    """An alias that was frozen, and led elsewhere by hand meanwhile, must be let go of again."""
+    room.lever.value, room.lever.version = {"index": "other"}, 2
+    event = await room.perform(replace(intent_of(), kind=kind, inherited=inherited))
+    assert isinstance(event, m.Failed)
+    assert (event.reason, event.may_stand) == (Reason.TARGET_MOVED, may_stand)
+
+
+# A target that is away before anything has moved
+
+
+@pytest.mark.parametrize("verb", ["observe", "preflight"])
+async def test_another_lever_is_tried_when_a_target_stays_away(room: Room, verb: str) -> None:
+    """A provider that is down must not hold up the lever behind it."""
+    room.lever.reader_timeout_ms, started = 1, room.clock.now()
+    room.lever.faults[verb] = [raises(TemporaryError("connection refused", delay_ms=5_000))] * 99
+    event = await room.prepare()
+    assert event == m.Refused(call=CALL, index=2, message="connection refused")
+    assert 60_000 <= room.clock.now() - started < 70_000
+
+
+@pytest.mark.parametrize(("index", "timeout_ms"), [(None, 1), (2, None)])
+async def test_where_there_is_no_other_way_a_target_is_waited_for(
+    room: Room, index: int | None, timeout_ms: int | None
+) -> None:
+    """A freeze has no second lever, and all levers on the controls share one store."""
+    room.lever.reader_timeout_ms = timeout_ms
+    down = raises(TemporaryError("connection refused", delay_ms=5_000))
+    room.lever.faults["observe"] = [down] * 40
+    event = await room.prepare(m.Prepare(call=CALL, index=index))
+    assert isinstance(event, m.Prepared)
+    assert room.stuck == ["connection refused"]
+
+
+# Drift
+
+
+async def test_another_system_is_asked_for_drift_now_and_then(room: Room) -> None:
+    """Each reading of the exit targets would be too often for its rate limit."""
+    room.lever.reader_timeout_ms = 1
+    found = []
+    for _ in range(12):
+        found.append(len(await room.room.drifted([intent_of().change])))
+        room.clock.advance(5_000)
+    assert found == [1, 0, 0] * 4
+
+
+async def test_controls_are_asked_for_drift_with_each_reading(room: Room) -> None:
+    """They are ours."""
+    for _ in range(12):
+        assert await room.room.drifted([intent_of().change])
+
+
 # Giving back
 
 
@@ -258,6 +434,21 @@ async def test_what_is_no_longer_ours_is_left_alone(room: Room) -> None:
     assert isinstance(event, m.GivenBack)
     assert not event.restored
     assert event.receipt.after == {"index": "theirs"}
+
+
+@pytest.mark.parametrize("restored", [True, False])
+async def test_what_was_given_back_and_is_gone_since_is_no_failure(
+    room: Room, *, restored: bool
+) -> None:
+    """The Deployment was deleted right after it had its replicas back."""
+    applied = await given(room)
+    if not restored:
+        room.lever.value = {"index": "theirs"}
+    room.lever.faults["observe"] = [raises(PermanentError("there is no deployment `web`"))]
+    event = await room.perform(intent_of(reverts=applied, op_id="o2"))
+    assert isinstance(event, m.GivenBack)
+    assert event.restored == restored
+    assert event.receipt.after == ({"index": "bad"} if restored else {})
 
 
 @pytest.mark.parametrize(

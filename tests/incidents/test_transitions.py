@@ -16,7 +16,7 @@ from rollbackd.model.incidents import AuditCheck, Incident, State
 from rollbackd.model.policy import Approval, BranchPolicy, FreezeProbe, LeverCall, WorseAfter
 from rollbackd.model.triggers import Verdict
 from tests.incidents.samples import NOW, evidence_of, opened, policy_of, reading, trigger_of
-from tests.incidents.walking import Walk, checked, drift, failed
+from tests.incidents.walking import Walk, checked, compared, drift, failed
 
 #: Everything that takes time happens with the reading after next.
 _SOON: Final[dict[str, Any]] = {
@@ -51,6 +51,7 @@ _SHAPES: Final[dict[str, dict[str, Any]]] = {
         "throttle": _THROTTLE,
         "throttle_first": True,
     },
+    "compared": {"freeze": _FREEZE, "throttle": _THROTTLE, "reconcile": "required"},
     "no freeze": {"levers": _FLAG, "rotate": _ROTATE},
     "freeze only": {"freeze": _FREEZE},
     "rotate only": {"rotate": _ROTATE},
@@ -111,6 +112,9 @@ def _answers(incident: Incident, command: m.Command) -> Iterator[m.Event]:
             yield m.Read(readings=[reading(Verdict.RED)])
             yield m.Read(readings=[reading(Verdict.UNKNOWN)])
             yield m.Read(readings=[reading(Verdict.GREEN)], drifted=[drift(f) for f in flips])
+        case m.Reconcile():
+            yield compared(open_items=1)
+            yield compared(unavailable="it is down")
         case m.RunAudit():
             yield m.Audited(checks=[AuditCheck(name="x", passed=False)])
 
@@ -138,6 +142,9 @@ def _kept_apart(incident: Incident) -> str:
         incident.compensation_asked,
         incident.rotation_owed,
         freeze_stands(incident),
+        incident.reconciliation is None,
+        bool(incident.reconciliation and incident.reconciliation.open_items),
+        incident.reason is Reason.RECEIPTS_UNKNOWN,
         bool(taken(incident)),
         incident.hold.verdict is Verdict.GREEN,
         incident.worse_since_ms is not None,

@@ -18,6 +18,14 @@ from rollbackd.model.incidents import (
     State,
 )
 from rollbackd.model.levers import Applied, Change, LeverKind, Observation, Receipt, Target
+from rollbackd.model.reconciliation import (
+    DownstreamState,
+    EffectVerdict,
+    LedgerState,
+    ReconciledItem,
+    Reconciliation,
+    Resolution,
+)
 from rollbackd.model.triggers import Verdict
 from tests.incidents.samples import KINDS, NOW, SCOPE, evidence_of, opened, reading
 
@@ -111,6 +119,8 @@ class Walk:
                 return checked(*(True for _ in probes))
             case m.Watch():
                 return m.Read(readings=[reading(Verdict.GREEN)])
+            case m.Reconcile():
+                return compared()
             case m.RunAudit():
                 kept = bool(taken(self.incident)) or self.incident.evidence is None
                 return m.Audited(checks=[AuditCheck(name="all", passed=not kept)])
@@ -204,6 +214,32 @@ def checked(*confirmed: bool) -> m.FreezeChecked:
     return m.FreezeChecked(
         confirmations=[Confirmation(probe=f"p{i}", confirmed=c) for i, c in enumerate(confirmed)]
     )
+
+
+def compared(*, open_items: int = 0, unavailable: str = "", listing: str = "x") -> m.Reconciled:
+    """What a comparison of receipts found."""
+    items = [
+        ReconciledItem(
+            key=f"k{number}",
+            ledger_state=LedgerState.ABSENT,
+            downstream_state=DownstreamState.PRESENT,
+            verdict=EffectVerdict.EXTRA,
+            resolution=Resolution.UNDO_OR_RECORD,
+            downstream_effects=["e1"],
+        )
+        for number in range(open_items)
+    ]
+    found = Reconciliation(
+        at_ms=NOW,
+        from_ms=NOW - 1,
+        to_ms=NOW,
+        listing=listing,
+        unavailable=unavailable,
+        counts={EffectVerdict.EXTRA: open_items},
+        items=items,
+        open_items=open_items,
+    )
+    return m.Reconciled(reconciliation=found)
 
 
 def drift(flip: Change) -> Change:

@@ -23,6 +23,7 @@ from rollbackd.model.events import PinsSeen
 from rollbackd.model.incidents import Confirmation, Incident, JournalRecord, SeriesWindow, State
 from rollbackd.model.policy import BranchPolicy, FreezeProbe
 from rollbackd.model.triggers import TargetReading, Verdict
+from rollbackd.reconciliation.unlisted import Unlisted
 from rollbackd.stores.sqlite import SQLiteStore
 from rollbackd.telemetry import Telemetry
 from tests.incidents.manual_time import until
@@ -162,6 +163,7 @@ class World:
                 probes=self.probes,
                 targets=self.targets,
                 auditor=IncidentAuditor(levers, store, controls, pins),
+                reconciler=Unlisted(),
                 reporter=FileReporter(self.folder / "incidents", controls=controls, pins=pins),
                 notifier=self.pages,
                 clock=self.clock,

@@ -67,6 +67,12 @@ CASES: Final = (
         wanted={"blocked": True, "scope": "non_idempotent", "retry_after_seconds": 30},
     ),
     Case(
+        lever="kafka_pause",
+        control="consumers",
+        intent={"paused": False, "groups": []},
+        wanted={"paused": True, "groups": []},
+    ),
+    Case(
         lever="cache_rotate",
         control="cache",
         intent={"generation": 7, "namespace": "old"},

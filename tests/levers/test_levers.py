@@ -56,10 +56,41 @@ async def test_a_block_is_only_widened(
     assert (change is not None) == moves
 
 
+@pytest.mark.parametrize(
+    ("standing", "wanted", "after"),
+    [
+        ({"paused": False, "groups": ["a"]}, ["b"], ["b"]),
+        ({"paused": True, "groups": ["a"]}, ["b"], ["a", "b"]),
+        ({"paused": True, "groups": ["a"]}, [], []),
+        ({"paused": True, "groups": ["a", "b"]}, ["b"], None),
+        ({"paused": True, "groups": []}, ["b"], None),
+        ({"paused": True, "groups": []}, [], None),
+        ({"paused": True, "groups": [7]}, ["b"], None),
+        ({"paused": True, "groups": "a"}, ["b"], None),
+    ],
+)
+async def test_a_pause_is_only_widened(
+    controls: Controls, standing: ControlValue, wanted: list[str], after: list[str] | None
+) -> None:
+    """No groups are all of them; what cannot be read is, too."""
+    await intent(controls, "consumers", standing)
+    change = await planned(lever_of(controls, "kafka_pause"), groups=wanted)
+    assert (change and change.after) == (
+        after if after is None else {"paused": True, "groups": after}
+    )
+
+
+@pytest.mark.parametrize("groups", ["a", [""], [7], {}])
+async def test_groups_that_are_none_are_refused(controls: Controls, groups: object) -> None:
+    """Of an incident whose tree was checked by an older version."""
+    with pytest.raises(PermanentError, match="params"):
+        await planned(lever_of(controls, "kafka_pause"), groups=groups)
+
+
 async def test_a_block_that_no_application_knows_is_refused(controls: Controls) -> None:
     """A typo in the tree must not count as a confirmed freeze; nor can it say `blocked: false`."""
     lever = lever_of(controls, "write_block")
-    with pytest.raises(PermanentError, match="`al` is not one of non_idempotent, all"):
+    with pytest.raises(PermanentError, match=r"Invalid enum value 'al' - at `\$.scope`"):
         await planned(lever, scope="al")
     assert (await change_of(lever, blocked=False)).after["blocked"] is True
 
@@ -79,7 +110,7 @@ async def test_degrading_never_goes_back_up(
 @pytest.mark.parametrize("level", [-1, 5, "2", 1.5, True, None])
 async def test_a_level_that_is_none_is_refused(controls: Controls, level: object) -> None:
     """0 to 4."""
-    with pytest.raises(PermanentError, match="is not one of 0, 1, 2, 3, 4"):
+    with pytest.raises(PermanentError, match=r"`params` of degrade: .* at `\$.level`"):
         await planned(lever_of(controls, "degrade"), level=level)
 
 
@@ -111,12 +142,101 @@ async def test_throttling_never_loosens_a_limit(
 
 
 @pytest.mark.parametrize(
+    ("now", "params", "after"),
+    [
+        ((None, None), (None, None), ()),
+        ((None, None), (5, None), (5, 5)),
+        ((None, None), (0.5, None), (0.5, 1)),
+        ((None, None), (None, 7), ()),
+        ((5, 9), (None, None), (5, 9)),
+        ((5, 9), (7, 3), (5, 3)),
+        ((5, None), (7, 100), (5, 5)),
+        ((0, 9), (7, 3), (0, 3)),
+        (("x", None), (7, 3), (7, 3)),
+    ],
+)
+async def test_limits_of_tenants_are_kept_and_never_loosened(
+    controls: Controls,
+    now: tuple[object, object],
+    params: tuple[object, object],
+    after: tuple[object, ...],
+) -> None:
+    """Also by a branch that says nothing of tenants."""
+    keys = ("tenant_requests_per_second", "tenant_burst")
+    limits: dict[str, object] = {"requests_per_second": 100, "burst": 200, "breaker": "closed"}
+    await intent(controls, "throttle", limits | dict(zip(keys, now, strict=True)))
+    given = dict(zip(keys, params, strict=True))
+    change = await planned(lever_of(controls, "throttle"), **given)
+    wanted = {"requests_per_second": 20, "burst": 40, "breaker": "closed"}
+    assert change is not None
+    assert change.after == wanted | dict(zip(keys, after, strict=False))
+
+
+async def test_a_burst_that_goes_without_saying_is_not_loosened(controls: Controls) -> None:
+    """A rate of 10 without a burst admits 10 at once, and not 40."""
+    await intent(controls, "throttle", {"requests_per_second": 10, "burst": None})
+    change = await planned(lever_of(controls, "throttle"))
+    assert change is not None
+    assert change.after == {"requests_per_second": 10, "burst": 10, "breaker": "closed"}
+
+
+TENANTS: ControlValue = {
+    "requests_per_second": 100,
+    "burst": 200,
+    "tenant_requests_per_second": 5,
+    "tenant_burst": 9,
+    "breaker": "half_open",
+}
+
+
+@pytest.mark.parametrize(
+    ("lever", "control", "before", "params"),
+    [
+        ("throttle", "throttle", TENANTS, {"tenant_burst": 3, "breaker": "open"}),
+        ("throttle", "throttle", {"burst": 300, "requests_per_second": None}, {}),
+        ("degrade", "degrade", {"level": 1}, {"level": 4}),
+        ("write_block", "writes", {"blocked": True, "scope": "non_idempotent"}, {"scope": "all"}),
+    ],
+)
+@pytest.mark.parametrize("tripped", [False, True], ids=["intent", "earlier trip"])
+@pytest.mark.parametrize("written", [False, True], ids=["defaults", "written"])
+async def test_what_stood_before_comes_back_to_the_letter(
+    controls: Controls,
+    lever: str,
+    control: str,
+    before: ControlValue,
+    params: dict[str, object],
+    *,
+    tripped: bool,
+    written: bool,
+) -> None:
+    """C6: the rollout's intent, an earlier incident's trip, or the default of who wrote nothing."""
+    if written:
+        await intent(controls, control, before)
+    if tripped:
+        stood = await controls.read(SCOPE, control)
+        await controls.set_trip(
+            SCOPE, control, before, expected_version=stood.version, op=op("o0"), now_ms=1
+        )
+    stood = await controls.read(SCOPE, control)
+    pulled = lever_of(controls, lever)
+    change = await change_of(pulled, **params)
+    applied = await pulled.apply(change, op("o1"))
+    assert await pulled.verify(change)
+    assert await pulled.revert(applied, op("o2"))
+    restored = await controls.read(SCOPE, control)
+    assert (restored.intent, restored.trip) == (stood.intent, stood.trip)
+    assert restored.effective == stood.effective
+
+
+@pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"burst": -1}, "throttle `burst: -1` is not a number of at least 0"),
-        ({"requests_per_second": "20"}, "throttle `requests_per_second: 20` is not a number"),
-        ({"burst": True}, "`burst: True`"),
-        ({"breaker": "ajar"}, "breaker `ajar` is not one of closed, half_open, open"),
+        ({"tenant_burst": -1}, r">= 0.0 - at `\$.tenant_burst`"),
+        ({"burst": -1}, r">= 0.0 - at `\$.burst`"),
+        ({"requests_per_second": "20"}, r"got `str` - at `\$.requests_per_second`"),
+        ({"burst": True}, r"got `bool` - at `\$.burst`"),
+        ({"breaker": "ajar"}, r"'ajar' - at `\$.breaker`"),
     ],
 )
 async def test_a_limit_that_is_none_is_refused(

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from rollbackd.levers import LEVERS
+from rollbackd.levers import BUILT_IN
 from rollbackd.model.levers import Applied, LeverKind
 from rollbackd.ports import Controls, FencedOffError, Lever, TargetMovedError
 from tests.levers.cases import CASES, SCOPE, Case, change_of, lever_of, op, planned
@@ -150,5 +150,5 @@ async def test_an_empty_value_is_never_pointed_at(case: Case, lever: Lever) -> N
 
 def test_every_lever_has_a_case(case: Case) -> None:
     """Adding a lever means adding it here, and its class says its name."""
-    assert LEVERS[case.lever].name == case.lever
-    assert {each.lever for each in CASES} == set(LEVERS)
+    assert BUILT_IN[case.lever].name == case.lever
+    assert {each.lever for each in CASES} == set(BUILT_IN)

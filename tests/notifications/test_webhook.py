@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from rollbackd.clock import ManualClock
+from rollbackd.model.events import KnownGood
 from rollbackd.model.incidents import State
+from rollbackd.model.known_good import SetStatus
 from rollbackd.notifications.delivery import backoff_ms
 from rollbackd.notifications.links import Links
 from rollbackd.notifications.signing import signed_headers
@@ -21,7 +24,7 @@ from rollbackd.settings import Occasion, ReceiverSettings, Secret, WebhookSettin
 from rollbackd.telemetry import Telemetry
 from tests.notifications.conftest import Spawn
 from tests.notifications.receiver import Receiver, counted, passing
-from tests.notifications.samples import NOW, SECRET, incident_in, record_of
+from tests.notifications.samples import NOW, SCOPE, SECRET, incident_in, record_of
 from tests.services.processes import HOST, free_port
 
 #: Makes a webhook and lets it send.
@@ -313,3 +316,45 @@ async def test_secrets_are_in_no_log_and_no_repr(
 def test_the_sample_is_the_sample() -> None:
     """The secret that is searched for is one that a message does not hold by itself."""
     assert SECRET not in repr(incident_in(opened_at_ms=NOW))
+
+
+async def test_changes_of_known_good_sets_are_sent_where_they_are_wanted(
+    start: Start, receiver: Receiver
+) -> None:
+    """One message a change; its id is the same when it is sent again."""
+    webhook = start(receiver.url, occasions=frozenset({Occasion.KNOWN_GOOD}))
+    known = KnownGood(
+        scope=SCOPE, pins={"PROMPT_VER": "p-11"}, recorded_at_ms=NOW, by="ci", note="before 12"
+    )
+    retired = replace(known, status=SetStatus.RETIRED, status_at_ms=NOW + 1, status_by="ann")
+    for each in (known, known, retired):
+        webhook.known_good_changed(each)
+    first, again, second = await receiver.got(3)
+    assert first.json == {
+        "version": "1",
+        "id": f"{known.id}-good-0",
+        "kind": "known_good",
+        "at": "2026-09-21T14:13:20.000Z",
+        "text": f"rag/eu-1: {known.id} is good, says ci",
+        "reason": "good",
+        "set": {
+            "id": known.id,
+            "service": "rag",
+            "region": "eu-1",
+            "status": "good",
+            "by": "ci",
+            "note": "before 12",
+            "pins": {"PROMPT_VER": "p-11"},
+            "recorded_at": "2026-09-21T14:13:20.000Z",
+        },
+    }
+    assert again.json["id"] == first.json["id"]
+    assert second.json["text"] == f"rag/eu-1: {known.id} is retired, says ann"
+
+
+async def test_by_default_known_good_sets_are_not_sent(start: Start, receiver: Receiver) -> None:
+    webhook = start(receiver.url)
+    webhook.known_good_changed(KnownGood(scope=SCOPE, pins={}, recorded_at_ms=NOW))
+    await webhook.page(incident_in(), "help")
+    (request,) = await receiver.got(1)
+    assert request.json["kind"] == "page"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -32,23 +33,25 @@ class Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
 
 
 @contextlib.asynccontextmanager
-async def consuming(broker: Broker, topic: str, group: str) -> AsyncIterator[None]:
-    """A consumer of the group that holds its partitions."""
-    consumer: Any = AIOKafkaConsumer(bootstrap_servers=broker.address, group_id=group)
+async def consuming(broker: Broker, topic: str, group: str) -> AsyncIterator[Any]:
+    """A consumer of the group that holds its partitions, and commits when it is told to."""
+    consumer: Any = AIOKafkaConsumer(
+        bootstrap_servers=broker.address, group_id=group, enable_auto_commit=False
+    )
     listener = Assigned()
     consumer.subscribe([topic], listener=listener)
     await consumer.start()
     try:
         async with asyncio.timeout(30):
             await listener.done.wait()
-        yield
+        yield consumer
     finally:
         await consumer.stop()
 
 
-async def ask(broker: Broker, group: str) -> Confirmation:
+async def ask(broker: Broker, group: str, idle_ms: int = 0) -> Confirmation:
     settings = KafkaSettings(bootstrap_servers=[broker.address], topics=[])
-    probe = FreezeProbe(kind="consumers", params={"group": group})
+    probe = FreezeProbe(kind="consumers", params={"group": group, "idle_ms": idle_ms})
     return await Probes(settings).confirm(opened(), probe)
 
 
@@ -66,6 +69,31 @@ async def test_a_group_is_confirmed_once_it_holds_nothing(kafka: Broker) -> None
         return (await ask(kafka, name)).confirmed
 
     await eventually(confirmed, within_seconds=30)
+
+
+@pytest.mark.services
+async def test_a_group_that_is_idle_is_confirmed_where_that_is_enough(kafka: Broker) -> None:
+    """It holds its partitions, as a paused one does; one that commits is not idle."""
+    name = f"writers-{uuid.uuid4().hex[:8]}"
+    await kafka.create_topic(name, 3)
+    async with consuming(kafka, name, name) as consumer:
+        (partition, *_) = consumer.assignment()
+
+        async def commit() -> None:
+            for offset in itertools.count(1):
+                await consumer.commit({partition: offset})
+                await asyncio.sleep(0.01)
+
+        committing = asyncio.create_task(commit())
+        said = await ask(kafka, name, 300)
+        committing.cancel()
+        await asyncio.gather(committing, return_exceptions=True)
+        assert (said.confirmed, said.detail) == (False, f"group `{name}` still commits")
+        said = await ask(kafka, name, 300)
+        assert (said.confirmed, said.detail) == (
+            True,
+            f"group `{name}` committed nothing for 300 ms",
+        )
 
 
 @pytest.mark.services

@@ -141,13 +141,13 @@ def test_a_misspelt_lever_is_guessed() -> None:
     """With the names of those that belong there."""
     with pytest.raises(DocumentError, match="did you mean `throttle`") as caught:
         read((_DATA / "unknown-lever.bad.yaml").read_text())
-    assert "one of `degrade`, `throttle`, `write_block`" in str(caught.value)
+    assert "one of `degrade`, `kafka_pause`, `throttle`, `write_block`" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("place", "allowed"),
     [
-        ("freeze: {lever: flag_off}", "one of `degrade`, `throttle`, `write_block`"),
+        ("freeze: {lever: flag_off}", "one of `degrade`, `kafka_pause`, `throttle`, `write_block`"),
         ("levers: [{lever: write_block}]", "one of `alias_revert`, `flag_off`"),
         ("rotate: {lever: throttle}", "one of `cache_rotate`"),
         ("freeze: {lever: write_block, params: {scoop: all}}", "key `scoop` is not known here"),
@@ -200,6 +200,7 @@ def test_the_shipped_tree_is_what_the_runbook_says() -> None:
         rotate=ours.rotate,
         exit_targets=ours.exit_targets,
         needs_known_good=False,
+        reconcile="where_listed",
     )
 
 
@@ -341,8 +342,9 @@ branches:
       confirm:
         - {probe: write, url: "https://orders.example/probe", token_file: /run/token}
         - {probe: consumers, group: writers}
+        - {probe: consumers, group: writers, idle: 500ms}
         - {probe: acknowledgements, readers: 2}
-        - {probe: acknowledgements}
+        - {probe: acknowledgements, control: consumers}
     targets: [a]
 """
     )
@@ -359,9 +361,10 @@ branches:
                 "refused_with": [423, 503],
             },
         ),
-        FreezeProbe(kind="consumers", params={"group": "writers"}),
-        FreezeProbe(kind="acknowledgements", params={"readers": 2}),
-        FreezeProbe(kind="acknowledgements", params={"readers": 1}),
+        FreezeProbe(kind="consumers", params={"group": "writers", "idle_ms": 0}),
+        FreezeProbe(kind="consumers", params={"group": "writers", "idle_ms": 500}),
+        FreezeProbe(kind="acknowledgements", params={"readers": 2, "control": "writes"}),
+        FreezeProbe(kind="acknowledgements", params={"readers": 1, "control": "consumers"}),
     ]
 
 

@@ -13,13 +13,16 @@ from rollbackd.connections.sqlite import Database
 from rollbackd.controls.sqlite import SQLiteControls
 from rollbackd.documents.diagnostics import Position
 from rollbackd.model.events import Alert, AlertStatus, Batch, PinsSeen, Sample
+from rollbackd.model.facts import AnyFact, EffectReceipt, EffectStatus
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import Op
-from rollbackd.ports import Controls, Pause, ScopeBusyError, Store
+from rollbackd.ports import Controls, Pause, ReceiptLedger, ScopeBusyError, Store
 from rollbackd.rulefmt.series_notation import parse_metric
+from rollbackd.stores.receipts_sqlite import SQLiteReceipts
 from rollbackd.stores.sqlite import SQLiteStore
 from tests.incidents.samples import PINS
 from tests.scenarios.clock import START_MS, NoThreads, ScenarioClock, Traffic
+from tests.scenarios.downstream import Downstream
 from tests.scenarios.gates import Counted, Troubles
 from tests.scenarios.given import INTENTS, known_good_of, rule_files_of, series_of, tree_of
 from tests.scenarios.station import Outside, Station
@@ -55,11 +58,15 @@ class Play:
         traffic = Traffic()
         asyncio.get_running_loop().set_default_executor(NoThreads())
         troubles = Troubles(ScenarioClock())
-        store = await SQLiteStore.open(await Database.open(folder / "rollbackd.db"))
+        database = await Database.open(folder / "rollbackd.db")
+        store = await SQLiteStore.open(database)
+        receipts = await SQLiteReceipts.open(database)
         controls = await SQLiteControls.open(await Database.open(folder / "controls.db"))
         outside = Outside(
             cast("Store", Counted(store, traffic)),
+            cast("ReceiptLedger", Counted(receipts, traffic)),
             cast("Controls", Counted(controls, traffic)),
+            Downstream(listed=scenario.given.listing),
             folder,
             troubles,
         )
@@ -80,6 +87,7 @@ class Play:
             task.cancel()
         await asyncio.gather(*self._spawned, return_exceptions=True)
         await self.outside.store.close()
+        await cast("SQLiteReceipts", self.outside.receipts).close()
         await self.outside.controls.close()
 
     async def run(self, look: Callable[[float], Awaitable[None]], looks: Iterable[float]) -> None:
@@ -183,10 +191,12 @@ class Play:
                 await intake.accept_alerts([self._alert(signal, status, scope)])
         if entry.samples:
             await intake.ingest(Batch(samples=self._samples(entry)), source="scenario")
+        if entry.receipts:
+            await intake.ingest(Batch(facts=self._receipts(entry, scope)), source="scenario")
         if entry.pins is not None:
             seen = PinsSeen(
                 scope=Scope.parse(scope),
-                arm="canary",
+                arm=entry.arm,
                 pins={**PINS, **entry.pins},
                 time_ms=self.outside.clock.now(),
             )
@@ -212,6 +222,11 @@ class Play:
             self._quality[scope] = entry.quality
         if entry.writers is not None:
             self.outside.writers_stop = entry.writers == "stop"
+        downstream = self.outside.downstream
+        for key, effect_ids in entry.downstream.items():
+            downstream.hold(key, effect_ids, self.outside.clock.now())
+        if entry.listing is not None:
+            downstream.is_down = entry.listing == "down"
         troubles = self.outside.troubles
         if entry.fault is not None:
             troubles.faults[entry.fault.control] = entry.fault.does
@@ -263,6 +278,18 @@ class Play:
             for back in range(each.times - 1, -1, -1)
         ]
 
+    def _receipts(self, entry: Entry, scope: str) -> list[AnyFact]:
+        return [
+            EffectReceipt(
+                scope=Scope.parse(scope),
+                time_ms=self.outside.clock.now(),
+                key=said.key,
+                effect_id=said.effect_id,
+                status=EffectStatus(said.status),
+            )
+            for said in entry.receipts
+        ]
+
     async def _by_hand(self, scope: Scope, hand: Hand) -> None:
         self._handmade += 1
         control = await self.outside.controls.read(scope, hand.control)
@@ -301,9 +328,13 @@ class Play:
             await operations.unlatch(scope, by="eve")
         if person.releases:
             await operations.release(scope, person.releases, because="checked", by="eve")
-        if not person.says and not person.files_cause:
+        if not (person.says or person.files_cause or person.accepts):
             return
         incident_id = (await self.outside.opened())[person.incident - 1]
+        if person.accepts:
+            await operations.accept_items(
+                incident_id, person.accepts, by="eve", because="looked at it"
+            )
         if person.says:
             await operations.decide(incident_id, person.says, by="eve")
         if person.files_cause:

@@ -8,14 +8,20 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 
+from rollbackd.app.changes import Changes
 from rollbackd.app.configuration import build_engine
 from rollbackd.app.coverage import InputCoverage
+from rollbackd.app.detecting import Detecting
 from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.evaluation import EvaluationLoop
 from rollbackd.app.guard_board import GuardBoard
 from rollbackd.app.intake import Intake
 from rollbackd.app.operations import DaemonOperations
 from rollbackd.app.pausing import PauseFile
+from rollbackd.app.pinning.baselines import Baselines
+from rollbackd.app.pinning.sightings import ForeignBaseline
+from rollbackd.app.receipts import ReceiptIntake
+from rollbackd.app.reconciling import Reconciling
 from rollbackd.app.recovery import Recovery
 from rollbackd.app.rule_states import RuleStates
 from rollbackd.app.targets import LiveTargets
@@ -29,12 +35,15 @@ from rollbackd.incidents.runner import Runner, Surroundings
 from rollbackd.levers import build_levers
 from rollbackd.model.incidents import Confirmation, Incident, JournalRecord
 from rollbackd.model.policy import DecisionTree, FreezeProbe
-from rollbackd.ports import Controls, Store
+from rollbackd.model.reconciliation import Retention
+from rollbackd.ports import Controls, ReceiptLedger, Store
+from rollbackd.reconciliation.reconciler import LedgerReconciler
 from rollbackd.rulefmt.rule_files import RuleFile
 from rollbackd.settings import ScopeLabels, Settings
 from rollbackd.telemetry import Telemetry
 from rollbackd.triggers.memory import RestorePolicy
 from tests.scenarios.clock import ScenarioClock
+from tests.scenarios.downstream import Downstream
 from tests.scenarios.gates import Gate, Troubles
 
 #: How often rules are looked at, and everything else.
@@ -45,8 +54,18 @@ _LABELS = ScopeLabels()
 class Outside:
     """What a process reaches, and what people hear of it; it outlives processes."""
 
-    def __init__(self, store: Store, controls: Controls, folder: Path, troubles: Troubles) -> None:
+    def __init__(
+        self,
+        store: Store,
+        receipts: ReceiptLedger,
+        controls: Controls,
+        downstream: Downstream,
+        folder: Path,
+        troubles: Troubles,
+    ) -> None:
         self.store = store
+        self.receipts = receipts
+        self.downstream = downstream
         self.controls = controls
         self.folder = folder
         self.troubles = troubles
@@ -92,10 +111,20 @@ class Station:
     def _build(self, tree: DecisionTree) -> None:
         clock, store, telemetry = self.outside.clock, self.store, self.telemetry
         self.pins = PinsTable(telemetry)
-        targets = LiveTargets(lambda: self.engine, _LABELS)
+        baselines = Baselines(lambda: self.engine, store)
+        foreign = ForeignBaseline(baselines, self.pins)
+        targets = LiveTargets(lambda: self.engine, _LABELS, foreign)
         levers = build_levers(self.controls, clock)
         self.reporter = FileReporter(
             self.outside.folder / "incidents", controls=self.controls, pins=self.pins
+        )
+        reconciler = LedgerReconciler(
+            self.outside.downstream.settings,
+            ledger=self.outside.receipts,
+            open_effects=None,
+            clock=clock,
+            telemetry=telemetry,
+            listings={"downstream": self.outside.downstream},
         )
         self.runner = Runner(
             Surroundings(
@@ -112,18 +141,39 @@ class Station:
                 probes=self,
                 targets=targets,
                 auditor=IncidentAuditor(levers, store, self.controls, self.pins),
+                reconciler=reconciler,
                 reporter=self.reporter,
                 notifier=self,
                 clock=clock,
                 telemetry=telemetry,
             )
         )
+        changes = Changes()
         self.intake = Intake(
             engine=lambda: self.engine,
             store=store,
             pins=self.pins,
+            baselines=baselines,
             clock=clock,
             telemetry=telemetry,
+            fact_sinks=[
+                ReceiptIntake(
+                    self.outside.receipts,
+                    Retention(age_ms=86_400_000, keys=1_000),
+                    clock,
+                    telemetry,
+                ),
+                Detecting(
+                    engine=lambda: self.engine,
+                    settings=Settings(),
+                    in_force=baselines.in_force,
+                    changes=changes,
+                    incidents=self.runner.current,
+                    clock=clock,
+                    telemetry=telemetry,
+                ),
+            ],
+            changes=changes,
         )
         self._coverage = InputCoverage(lambda: self.engine, clock, _LABELS)
         self.dispatcher = Dispatcher(
@@ -137,6 +187,7 @@ class Station:
             pins_of=self.pins.of,
             scopes_of=self.pins.scopes_of,
             coverage_of=self._coverage.of,
+            changes_of=lambda scope, within: changes.before(clock.now(), scope, within),
             paused_here=PauseFile(self.outside.folder / "PAUSED").read,
             page=self.page,
         )
@@ -180,6 +231,7 @@ class Station:
             reload_configuration=self._nothing,
             reporter=self.reporter,
             guard_board=board,
+            reconciling=Reconciling(store, self.runner, reconciler, clock),
             decided=self.decided,
         )
 

@@ -43,6 +43,8 @@ class Given(Strict, frozen=True, kw_only=True):
     #: A rule file beside the shipped ones.
     rules: Value = {}
     targets: Literal["green", "bound", "red", "worse", "unknown"] = "red"
+    #: Whether a system downstream lists the effects that it holds.
+    listing: bool = False
 
 
 class Signal(Strict, frozen=True, kw_only=True):
@@ -59,6 +61,14 @@ class Samples(Strict, frozen=True, kw_only=True):
     value: float
     times: int = 1
     over: str = "1m"
+
+
+class Said(Strict, frozen=True, kw_only=True):
+    """One receipt of an effect."""
+
+    key: str
+    effect_id: str = ""
+    status: Literal["pending", "sealed", "failed", "unknown"] = "sealed"
 
 
 class Hand(Strict, frozen=True, kw_only=True):
@@ -96,6 +106,8 @@ class Person(Strict, frozen=True, kw_only=True):
     resumes: bool = False
     unlatches: bool = False
     files_cause: str = ""
+    #: Open items of the reconciliation, by key.
+    accepts: list[str] = []
     releases: str = ""
     refused: str = ""
     incident: int = 0
@@ -112,7 +124,13 @@ class Entry(Strict, frozen=True, kw_only=True):
     targets: Literal["green", "bound", "red", "worse", "unknown"] | None = None
     quality: Literal["green", "red", "unknown"] | None = None
     samples: list[Samples] = []
+    receipts: list[Said] = []
+    #: Effects that are there downstream from now on, by key; none takes the key away.
+    downstream: dict[str, list[str]] = {}
+    listing: Literal["down", "up"] | None = None
     pins: dict[str, str] | None = None
+    #: Of the pins.
+    arm: str = "canary"
     known_good: dict[str, str] | None = None
     rollout_sets: dict[str, Value] = {}
     by_hand: Hand | None = None

@@ -30,6 +30,9 @@ _LOG_TAIL_LINES = 30
 _PROBE_SECONDS = 5.0
 
 _handed_out: set[int] = set()
+#: Test processes that run side by side (pytest-xdist) take ports of their own.
+_SHARERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_SHARE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 class ServerFailedError(Exception):
@@ -187,7 +190,7 @@ def free_port() -> int:
     highest = int(_EPHEMERAL_RANGE.read_text().split()[0]) if _EPHEMERAL_RANGE.exists() else 32_768
     candidates = range(_LOWEST_PORT, highest) if highest > _LOWEST_PORT else range(1_024, 65_536)
     for port in random.sample(candidates, k=len(candidates)):
-        if port not in _handed_out and _can_bind(port):
+        if port % _SHARERS == _SHARE and port not in _handed_out and _can_bind(port):
             _handed_out.add(port)
             return port
     raise ServerFailedError("no free loopback port")

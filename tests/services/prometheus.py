@@ -37,12 +37,15 @@ class Prometheus(ServerProcess):
         *,
         alertmanagers: Sequence[str] = (),
         interval: str = "200ms",
+        remote_write: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(directory)
         self.scrape_targets = scrape_targets
         self.rule_files = rule_files
         self.alertmanagers = alertmanagers
         self.interval = interval
+        #: An entry of `remote_write`, at least its `url`.
+        self.remote_write = remote_write
 
     @property
     def url(self) -> str:
@@ -104,6 +107,7 @@ class Prometheus(ServerProcess):
             "alerting": {
                 "alertmanagers": [{"static_configs": [{"targets": [*self.alertmanagers]}]}]
             },
+            "remote_write": [self.remote_write] if self.remote_write else [],
         }
 
 

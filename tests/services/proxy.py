@@ -1,7 +1,9 @@
-"""A TCP proxy between a client and a server that loses, holds, delays and cuts on command.
+"""A proxy before a server's port or UNIX socket that loses, holds, delays and cuts on command.
 
 A fault holds for all connections, also for new ones, until `heal` or the next fault. Chunks are
-what one read returns: with one request in flight, a chunk is a reply.
+what one read returns: with one request in flight, a chunk is a reply. HTTP/2, and so gRPC, passes
+too; there a chunk is a few frames of any stream. A UNIX socket knows no RST: its client sees the
+end of the stream.
 """
 
 import asyncio
@@ -9,6 +11,7 @@ import socket
 import struct
 from collections.abc import Coroutine
 from enum import Enum, auto
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -53,17 +56,20 @@ class _Link:
 
 
 class FaultProxy:
-    """Listens on loopback and passes all bytes to `upstream` (`host:port`) until told otherwise.
+    """Listens on loopback and passes all bytes to `upstream` until told otherwise.
 
-    The end of either side's stream ends the connection. `hits` counts how often the present fault
-    struck.
+    `upstream` is `host:port` or the path of a UNIX socket. With `path` it listens on a UNIX socket
+    there, and not on a port. The end of either side's stream ends the connection. `hits` counts how
+    often the present fault struck.
     """
 
-    def __init__(self, upstream: str, *, port: int | None = None) -> None:
-        host, _, upstream_port = upstream.rpartition(":")
+    def __init__(
+        self, upstream: str | Path, *, port: int | None = None, path: Path | None = None
+    ) -> None:
         self.port = free_port() if port is None else port
+        self.path = path
         self.hits = 0
-        self._upstream = (host, int(upstream_port))
+        self._upstream = upstream
         self._fault = Fault.NONE
         self._delay_seconds = 0.0
         self._passable = asyncio.Event()
@@ -84,7 +90,11 @@ class FaultProxy:
     async def start(self) -> None:
         """Accept connections; nothing to do while it does."""
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, HOST, self.port)
+            self._server = await (
+                asyncio.start_server(self._accept, HOST, self.port)
+                if self.path is None
+                else asyncio.start_unix_server(self._accept, self.path)
+            )
 
     async def refuse(self) -> None:
         """Reset all connections and refuse new ones, as a host does whose server has died."""
@@ -176,7 +186,7 @@ class FaultProxy:
                 self.hits += 1
                 link.reset()
                 return
-            reader, writer = await asyncio.open_connection(*self._upstream)
+            reader, writer = await self._connect()
             try:
                 await _first_of(self._pump_requests(link, writer), self._pump_replies(reader, link))
             finally:
@@ -185,6 +195,12 @@ class FaultProxy:
             link.reset()
         finally:
             link.writer.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._upstream, Path):
+            return await asyncio.open_unix_connection(self._upstream)
+        host, _, port = self._upstream.rpartition(":")
+        return await asyncio.open_connection(host, int(port))
 
     async def _pump_requests(self, link: _Link, server: asyncio.StreamWriter) -> None:
         while chunk := await link.reader.read(_CHUNK_BYTES):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -402,24 +403,32 @@ async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert "ended with code 1" in str(failure.value)
 
 
-async def test_a_killed_test_run_leaves_no_server_behind(tmp_path: Path) -> None:
-    """SIGKILL to the process that started a server ends the server too."""
-    require(Component.REDIS)
-    script = (
-        "import asyncio, os, pathlib, signal\n"
-        "from tests.services.redis import Redis\n"
-        f"server = Redis(pathlib.Path({str(tmp_path)!r}))\n"
-        "asyncio.run(server.start())\n"
-        "print(server.pid, flush=True)\n"
-        "os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    returncode, output = run_script(script)
-    assert returncode == -signal.SIGKILL
+@pytest.mark.parametrize(
+    ("component", "module", "kind"),
+    [(Component.REDIS, "redis", "Redis"), (Component.POSTGRESQL, "postgresql", "PostgreSQL")],
+)
+async def test_a_killed_test_run_leaves_no_server_behind(
+    component: Component, module: str, kind: str
+) -> None:
+    """SIGKILL to the process that started a server ends the server too, whoever it runs as."""
+    require(component)
+    # not tmp_path, which the account that PostgreSQL runs as cannot enter
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        script = (
+            "import asyncio, os, pathlib, signal\n"
+            f"from tests.services.{module} import {kind}\n"
+            f"server = {kind}(pathlib.Path({directory!r}))\n"
+            "asyncio.run(server.start())\n"
+            "print(server.pid, flush=True)\n"
+            "os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        returncode, output = run_script(script)
+        assert returncode == -signal.SIGKILL
 
-    async def is_gone() -> bool:
-        return not is_alive(int(output))
+        async def is_gone() -> bool:
+            return not is_alive(int(output))
 
-    await eventually(is_gone, within_seconds=5)
+        await eventually(is_gone, within_seconds=5)
 
 
 @pytest.mark.parametrize("blow", ["kill", "pause"])
@@ -437,10 +446,34 @@ async def test_the_shared_servers_were_healed(redis_server: Redis, kafka: Broker
         assert await server.answers()
 
 
-@pytest.mark.parametrize("required", ["0", "1"])
-def test_the_summary_counts_what_a_missing_service_cost(tmp_path: Path, required: str) -> None:
-    """Without redis-server its tests are skipped and counted, or fail under REQUIRE_SERVICES=1."""
-    (tmp_path / "test_it.py").write_text("def test_it(redis_server): pass\n")
+@pytest.mark.parametrize(
+    ("fixture", "reason", "required", "outcome"),
+    [
+        (
+            "redis_server",
+            "redis: no redis-server on the PATH (make services)",
+            "0",
+            pytest.ExitCode.OK,
+        ),
+        (
+            "redis_server",
+            "redis: no redis-server on the PATH (make services)",
+            "1",
+            pytest.ExitCode.TESTS_FAILED,
+        ),
+        (
+            "flagd_factory",
+            "flagd: no flagd on the PATH (install it by hand)",
+            "1",
+            pytest.ExitCode.OK,
+        ),
+    ],
+)
+def test_the_summary_counts_what_a_missing_service_cost(
+    tmp_path: Path, fixture: str, reason: str, required: str, outcome: pytest.ExitCode
+) -> None:
+    """A missing server's tests are skipped and counted; REQUIRE_SERVICES=1 fails all but flagd."""
+    (tmp_path / "test_it.py").write_text(f"def test_it({fixture}): pass\n")
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.services.fixtures", tmp_path],
         env={"PATH": "", "PYTHONPATH": str(ROOT), "REQUIRE_SERVICES": required},
@@ -449,10 +482,6 @@ def test_the_summary_counts_what_a_missing_service_cost(tmp_path: Path, required
         text=True,
         check=False,
     )
-    reason = "redis: no redis-server on the PATH (make services)"
-    if required == "1":
-        assert run.returncode == pytest.ExitCode.TESTS_FAILED
-        assert f"{MISSING}{reason}" in run.stdout
-    else:
-        assert run.returncode == pytest.ExitCode.OK
-        assert f"skipped for a missing service: 1\n  1 x {reason}\n" in run.stdout
+    assert run.returncode == outcome
+    skipped = f"skipped for a missing service: 1\n  1 x {reason}\n"
+    assert (skipped if outcome is pytest.ExitCode.OK else f"{MISSING}{reason}") in run.stdout

@@ -1,9 +1,12 @@
 """A partition moves away and back: its windows go with it, and come back whole."""
 
+import json
+
 import pytest
 
 from rollbackd.model.events import Batch
 from rollbackd.rulefmt.rule_files import read_rule_file
+from rollbackd.triggers.detectors import DetectorBank
 from rollbackd.triggers.engine import Engine
 from tests.services.kafka import Broker, Tansu
 from tests.sources.conftest import NOW, Bench, RecordingSink, event, until
@@ -117,3 +120,45 @@ async def test_offsets_that_are_set_back_drop_the_window_first(partitions: Bench
     session._failure = RuntimeError("injected")
     await until(lambda: len(first.forgotten) == 4)
     await until(lambda: first.windows() == {f"s{n}": 30 for n in range(4)})
+
+
+class FactSink(RecordingSink):
+    """A sink that compares the facts of its partitions, as the daemon's intake does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bank = DetectorBank()
+        self.found: dict[str, float] = {}
+
+    async def ingest(self, batch: Batch, *, source: str, origin: str = "") -> None:
+        await super().ingest(batch, source=source, origin=origin)
+        for sample in self.bank.take(batch.facts, now_ms=NOW * 1_000, origin=origin):
+            self.found[dict(sample.labels)["service"]] = sample.value
+
+    async def forget(self, origin: str) -> None:
+        await super().forget(origin)
+        self.bank.forget(origin)
+        self.found.pop(f"s{origin[-1]}", None)
+
+
+async def test_facts_move_with_their_partitions(partitions: Bench) -> None:
+    """Records that hold nothing but facts arrive, and what was found in them is found again."""
+    first, second = FactSink(), FactSink()
+    partitions.member(first, refill_ms=WINDOW_MS)
+    for partition in range(4):
+        receipts = [
+            {"event": "effect.receipt", "ts": NOW - 9 + n, "service": f"s{partition}",
+             "key": "k", "effect_id": f"e-{n}"}
+            for n in range(partition + 1)
+        ]  # fmt: skip
+        await partitions.produce(
+            [json.dumps(each).encode() for each in receipts], partition=partition
+        )
+    every = {f"s{n}": n for n in range(4)}
+    await until(lambda: first.found == every)
+
+    other = partitions.member(second, refill_ms=WINDOW_MS)
+    await until(lambda: len(second.found) == 2 and len(first.found) == 2)
+    await until(lambda: first.found | second.found == every)
+    await other.stop()
+    await until(lambda: first.found == every)

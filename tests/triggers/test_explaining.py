@@ -52,8 +52,9 @@ def test_a_sample_floor_is_the_reason() -> None:
     assert found.state is RuleState.INACTIVE
     (because,) = found.because
     assert because == (
-        "no elements: the right side of `and` has none because `>= 200` filtered it:"
-        ' `count_over_time(delta_s{arm="canary"}[5m])` is 131'
+        "no elements: the left side of `unless` has none because the right side of `and` has none"
+        " because `>= 200` filtered it:"
+        ' `count_over_time(delta_s{arm="canary",cold_start!="true"}[5m])` is 131'
     )
     assert found.scope == "rag/eu"
     assert found.notes == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rollbackd.rulefmt.rule_files import RuleFile, read_rule_file
+from rollbackd.rulefmt.rule_files import Rule, RuleFile, read_rule_file
 from rollbackd.rulefmt.test_files import read_test_file
 from rollbackd.triggers.unit_tests import CaseResult, run_test_file
 from tests.promql.oracle import promtool
@@ -32,6 +32,20 @@ def promtool_passes(path: Path) -> bool:
     return done.returncode == 0
 
 
+ALERTS = [
+    rule
+    for name in ("when-to-pull", "soft-warnings")
+    for group in _rules(SHIPPED / f"{name}.yaml").groups
+    for rule in group.rules
+]
+EXPECTED = [
+    expected
+    for path in TEST_FILES
+    for test in read_test_file(path.read_text(), file=str(path)).tests
+    for expected in test.alert_tests
+]
+
+
 def test_promtool_accepts_the_shipped_rules() -> None:
     """Every rule file in `rules/` is a Prometheus rule file."""
     files = [str(p) for p in SHIPPED.glob("*.yaml") if p.stem != "decision-tree"]
@@ -48,10 +62,20 @@ def test_both_pass_every_shipped_test(path: Path) -> None:
     assert [r for r in run(path) if not r.passed] == []
 
 
-def test_every_branch_has_tests() -> None:
-    """Each group of the shipped rules has its file of tests."""
-    groups = {g.name for g in _rules(SHIPPED / "when-to-pull.yaml").groups}
-    assert groups == {p.stem for p in TEST_FILES}
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule.name)
+def test_every_rule_has_tests_in_which_it_fires_and_in_which_it_does_not(rule: Rule) -> None:
+    """Each alert of the shipped files is expected by some test, and by some other not to fire."""
+    about = [test.expected for test in EXPECTED if test.alertname == rule.name]
+    assert any(about)
+    assert not all(about)
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule.name)
+def test_a_rule_leaves_a_service_alone_that_has_its_own(rule: Rule) -> None:
+    """Each alert but those that pages and silence raise names itself in `rollbackd:replaced`."""
+    own = f'unless on (service) rollbackd:replaced{{rule="{rule.name}"}}'
+    by_itself = rule.name.startswith("Paged") or rule.name == "NoRequests"
+    assert rule.expr.value.count(own) == (not by_itself)
 
 
 RULES = """

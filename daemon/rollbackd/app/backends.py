@@ -10,8 +10,10 @@ from rollbackd.connections.redis import RedisConnection
 from rollbackd.connections.sqlite import Database
 from rollbackd.controls.redis import RedisControls
 from rollbackd.controls.sqlite import SQLiteControls
-from rollbackd.ports import Controls, Store
+from rollbackd.ports import Controls, ReceiptLedger, Store
 from rollbackd.settings import Backend, RedisSettings, Settings
+from rollbackd.stores.receipts_redis import RedisReceipts
+from rollbackd.stores.receipts_sqlite import SQLiteReceipts
 from rollbackd.stores.redis import RedisStore
 from rollbackd.stores.sqlite import SQLiteStore
 
@@ -25,6 +27,8 @@ class Backends(msgspec.Struct, frozen=True, kw_only=True):
     """Where durable state and controls live."""
 
     store: Store
+    #: Beside the store, on the same connection.
+    receipts: ReceiptLedger
     controls: Controls
     #: The Redis that applications read the controls from; None where it is SQLite.
     controls_redis: RedisConnection | None = None
@@ -44,13 +48,16 @@ async def open_backends(settings: Settings, cleanups: Cleanups) -> Backends:
         cleanups.push("database", database.close)
     wait = settings.redis.wait_replicas if settings.redis else 0
     store: Store
+    receipts: ReceiptLedger
     controls: Controls
     if settings.store is Backend.REDIS:
         assert redis is not None
         store = await RedisStore.open(redis, wait_replicas=wait)
+        receipts = await RedisReceipts.open(redis, wait_replicas=wait)
     else:
         assert database is not None
         store = await SQLiteStore.open(database)
+        receipts = await SQLiteReceipts.open(database)
     if settings.controls is Backend.REDIS:
         assert redis is not None
         controls = await RedisControls.open(redis)
@@ -59,6 +66,7 @@ async def open_backends(settings: Settings, cleanups: Cleanups) -> Backends:
         controls = await SQLiteControls.open(database)
     return Backends(
         store=store,
+        receipts=receipts,
         controls=controls,
         controls_redis=redis if settings.controls is Backend.REDIS else None,
     )

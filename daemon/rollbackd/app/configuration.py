@@ -1,10 +1,13 @@
 """Rule files and the decision tree, read and compiled together: all of it, or nothing."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
+from rollbackd.app.mappings import survey_mappings
+from rollbackd.app.pinning.measuring import kept_series, unmeasurable
 from rollbackd.documents.diagnostics import (
     Diagnostic,
     DocumentError,
@@ -13,14 +16,18 @@ from rollbackd.documents.diagnostics import (
     errors_in,
 )
 from rollbackd.documents.reader import suggestion
-from rollbackd.levers import LEVER_SPECS
+from rollbackd.events.mapping.field_mapping import FieldMapping
+from rollbackd.levers import BUILT_IN, LEVERS, lever_specs
+from rollbackd.levers.lever_type import LeverDefinition
 from rollbackd.model.policy import DecisionTree
 from rollbackd.promql.errors import PromqlError
 from rollbackd.promql.expressions import compile_expr
 from rollbackd.rulefmt.decision_tree import read_decision_tree
+from rollbackd.rulefmt.freeze_probes import ANYBODY, Askable
+from rollbackd.rulefmt.lever_file import read_lever_file
 from rollbackd.rulefmt.rule_files import RuleFile, survey_rule_file
 from rollbackd.rulefmt.source_text import SourceText
-from rollbackd.settings import Settings
+from rollbackd.settings import Backend, Settings
 from rollbackd.triggers.engine import Engine
 from rollbackd.triggers.lints import LintOptions, lint_rules
 
@@ -33,6 +40,9 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     rule_files: list[RuleFile]
     tree: DecisionTree
     engine: Engine
+    levers: dict[str, LeverDefinition] = {}
+    #: The mappings, by name.
+    mappings: dict[str, FieldMapping] = {}
     warnings: list[Diagnostic] = []
 
 
@@ -45,6 +55,8 @@ class Survey(msgspec.Struct, frozen=True, kw_only=True):
     #: None when any of the rules cannot be used.
     engine: Engine | None
     diagnostics: list[Diagnostic]
+    levers: dict[str, LeverDefinition] = {}
+    mappings: dict[str, FieldMapping] = {}
 
 
 def load(settings: Settings) -> Configuration:
@@ -58,6 +70,8 @@ def load(settings: Settings) -> Configuration:
         rule_files=found.rule_files,
         tree=found.tree,
         engine=found.engine,
+        levers=found.levers,
+        mappings=found.mappings,
         warnings=found.diagnostics,
     )
 
@@ -67,9 +81,16 @@ def survey(settings: Settings) -> Survey:
     problems: list[Diagnostic] = []
     tree: DecisionTree | None = None
     rule_files: list[RuleFile] = []
+    levers: dict[str, LeverDefinition] | None = {}
     try:
-        with_kafka = settings.kafka is not None or not settings.path.is_file()
-        tree = read_tree(settings.decision_tree, with_kafka=with_kafka)
+        levers = read_levers(settings.levers)
+    except DocumentError as error:
+        problems += error.diagnostics
+        levers = None
+    try:
+        if levers is not None:
+            # otherwise every lever of that file would be held against the tree
+            tree = read_tree(settings.decision_tree, askable=_askable(settings), levers=levers)
     except DocumentError as error:
         problems += error.diagnostics
     for path in rule_paths(settings.rules):
@@ -88,7 +109,17 @@ def survey(settings: Settings) -> Survey:
     if tree is not None:
         problems += unknown_branches(rule_files, tree.branches)
     problems += lint(rule_files, settings)
-    return Survey(rule_files=rule_files, tree=tree, engine=engine, diagnostics=problems)
+    problems += unmeasurable(settings.pins, str(settings.path))
+    mappings, found_in_mappings = survey_mappings(settings)
+    problems += found_in_mappings
+    return Survey(
+        rule_files=rule_files,
+        tree=tree,
+        engine=engine,
+        diagnostics=problems,
+        levers=levers or {},
+        mappings=mappings,
+    )
 
 
 def lint(rule_files: list[RuleFile], settings: Settings) -> list[Diagnostic]:
@@ -106,21 +137,48 @@ def build_engine(rule_files: list[RuleFile], tree: DecisionTree, settings: Setti
     """An empty engine for these rules and the tree's exit targets. Raises DocumentError."""
     return Engine.build(
         rule_files,
-        targets=sorted({t.value for policy in tree.branches.values() for t in policy.exit_targets}),
+        targets=sorted(
+            {t.value for policy in tree.branches.values() for t in policy.exit_targets}
+            | set(kept_series(settings.pins))
+        ),
         lateness_ms=settings.engine.lateness_ms,
         max_series=settings.engine.max_series,
         default_interval_ms=settings.engine.default_interval_ms,
     )
 
 
-def read_tree(path: Path, *, with_kafka: bool = True) -> DecisionTree:
-    """The decision tree of a file; without a config its Kafka is unknown. Raises DocumentError."""
+def read_levers(path: Path | None) -> dict[str, LeverDefinition]:
+    """The levers of a levers file, by name. Raises DocumentError."""
+    if path is None:
+        return {}
+    types = {name: lever.Settings for name, lever in LEVERS.items() if lever.Settings is not None}
+    found = read_lever_file(_read(path), file=str(path), types=types, built_in=BUILT_IN)
+    return {
+        name: LeverDefinition(type=type_, settings=settings)
+        for name, (type_, settings) in found.items()
+    }
+
+
+def _askable(settings: Settings) -> Askable:
+    """Whom probes can ask; without a file the settings are defaults that nobody has chosen."""
+    if not settings.path.is_file():
+        return ANYBODY
+    return Askable(kafka=settings.kafka is not None, guards=settings.controls is Backend.REDIS)
+
+
+def read_tree(
+    path: Path,
+    *,
+    askable: Askable = ANYBODY,
+    levers: Mapping[str, LeverDefinition] = MappingProxyType({}),
+) -> DecisionTree:
+    """The decision tree of a file. Raises DocumentError."""
     return read_decision_tree(
         _read(path),
         file=str(path),
-        levers=LEVER_SPECS,
+        levers=lever_specs(levers),
         check_expression=expression_problems,
-        with_kafka=with_kafka,
+        askable=askable,
     )
 
 
@@ -134,12 +192,12 @@ def expression_problems(text: SourceText) -> list[Diagnostic]:
 
 
 def rule_paths(paths: Iterable[Path]) -> list[Path]:
-    """Rule files, and the `*.yaml` and `*.yml` of folders, without the decision tree."""
+    """Rule files, and the `*.yaml` and `*.yml` of folders, but for tree and levers."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
             files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
-            found += [f for f in files if f.stem != "decision-tree"]
+            found += [f for f in files if f.stem not in {"decision-tree", "levers"}]
         else:
             found.append(path)
     return found

@@ -8,21 +8,32 @@ from collections.abc import Coroutine
 from typing import Any
 
 from rollbackd import __version__
-from rollbackd.app.backends import Backends, WrapControls, WrapStore, open_backends
+from rollbackd.app.backends import Backends, WrapControls, WrapStore
+from rollbackd.app.changes import Changes
 from rollbackd.app.configuration import Configuration, load
 from rollbackd.app.coverage import InputCoverage
+from rollbackd.app.detecting import Detecting
 from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.evaluation import EvaluationLoop
 from rollbackd.app.guard_board import GuardBoard
 from rollbackd.app.housekeeping import Housekeeping
 from rollbackd.app.intake import Intake
+from rollbackd.app.lever_table import LeversInForce
 from rollbackd.app.lifecycle import Cleanups, cancel
+from rollbackd.app.mappings import MappingMetrics
 from rollbackd.app.notifying import build_notifiers
 from rollbackd.app.operations import DaemonOperations
 from rollbackd.app.pausing import PauseFile
+from rollbackd.app.pinning.baselines import Baselines
+from rollbackd.app.pinning.building import build_known_good
+from rollbackd.app.pinning.sightings import ForeignBaseline
 from rollbackd.app.process import clock_of, process_registry, spare_the_collector
+from rollbackd.app.receipts import ReceiptIntake, build_reconciler
+from rollbackd.app.reconciling import Reconciling
 from rollbackd.app.recovery import Recovery
 from rollbackd.app.rule_states import RuleStates
+from rollbackd.app.scoring import build_scoring
+from rollbackd.app.standby import Standby, snapshot_of
 from rollbackd.app.systemd import ServiceManager
 from rollbackd.app.targets import LiveTargets
 from rollbackd.app.windows import LiveWindows
@@ -35,7 +46,6 @@ from rollbackd.evidence.pins import PinsTable
 from rollbackd.evidence.report import FileReporter
 from rollbackd.http.server import HttpServer
 from rollbackd.incidents.runner import Runner, Surroundings
-from rollbackd.levers import build_levers
 from rollbackd.probes import Probes
 from rollbackd.settings import Settings, load_settings
 from rollbackd.sources.kafka import KafkaSource
@@ -102,10 +112,22 @@ class Daemon:
         """Build and start everything. Raises DocumentError, TemporaryError, PermanentError."""
         self._configuration = load(self.settings)
         _log_warnings(self._configuration)
-        backends = await open_backends(self.settings, self._cleanups)
-        self._controls = LastKnownControls(self._wrap_controls(backends.controls))
+        snapshot = snapshot_of(self.settings, self.clock)
+        standby = Standby(
+            self.settings,
+            self.telemetry,
+            self.clock,
+            self._service_manager,
+            snapshot,
+            mappings=self._configuration.mappings,
+        )
+        backends = await standby.open(self._cleanups, self._stopping)
+        if backends is None:
+            return
+        self._controls = LastKnownControls(self._wrap_controls(backends.controls), snapshot)
         self._backends = Backends(
             store=self._wrap_store(backends.store),
+            receipts=backends.receipts,
             controls=self._controls,
             controls_redis=backends.controls_redis,
         )
@@ -118,7 +140,11 @@ class Daemon:
         self._dispatcher.pause = await self._backends.store.pause()
         await self._resume_incidents()
         self._spawn("evaluation", self._evaluation.run())
+        if self._scoring is not None:
+            self._cleanups.push("scorer", self._scoring.close)
+            self._spawn("scoring", self._scoring.run())
         self._spawn("controls", self._controls.run())
+        await standby.stop()
         await self._http.start()
         self._cleanups.push("http", self._http.stop)
         if self._kafka is not None:
@@ -126,6 +152,7 @@ class Daemon:
         self._spawn("rule states", self._rule_states.settle())
         self._spawn("units", self._dispatcher.units.run(self.clock))
         self._spawn("housekeeping", self._housekeeping.run())
+        self._spawn("known good sets", self._known_good.keeper.run())
         self._reload_succeeded()
         self._ready = True
         self._service_manager.ready(f"listening on port {self.port}")
@@ -155,8 +182,10 @@ class Daemon:
         fresh.engine.carry_over(self.engine)
         self._configuration = fresh
         self._dispatcher.tree = fresh.tree
-        for known_good in await self._backends.store.all_known_good():
-            self._intake.pin_baseline(known_good)
+        self._mappings.clear()
+        self._mappings.update(fresh.mappings)
+        self._levers.replace(fresh.levers)
+        await self._intake.baselines.look_everywhere()
         _log_warnings(fresh)
         self._reload_succeeded()
         self._service_manager.ready("reloaded")
@@ -172,8 +201,11 @@ class Daemon:
         store, controls = self._backends.store, self._backends.controls
         clock, telemetry, settings = self.clock, self.telemetry, self.settings
         pins = PinsTable(telemetry)
-        targets = LiveTargets(lambda: self.engine, settings.scope_labels)
-        levers = build_levers(controls, clock)
+        baselines = Baselines(lambda: self.engine, store)
+        foreign = ForeignBaseline(baselines, pins)
+        targets = LiveTargets(lambda: self.engine, settings.scope_labels, foreign)
+        self._levers = LeversInForce(controls, clock, self._configuration.levers)
+        self._cleanups.push("levers", self._levers.close)
         self._notifiers = build_notifiers(
             settings,
             store=store,
@@ -181,11 +213,13 @@ class Daemon:
             clock=clock,
             telemetry=telemetry,
         )
+        reconciler = build_reconciler(settings, self._backends, clock, telemetry)
+        self._cleanups.push("listings", reconciler.close)
         reporter = FileReporter(settings.state_dir / "incidents", controls=controls, pins=pins)
         self._runner = Runner(
             Surroundings(
                 store=store,
-                levers=levers,
+                levers=self._levers.table,
                 capture=EvidenceCapture(
                     store=store,
                     controls=controls,
@@ -196,15 +230,39 @@ class Daemon:
                 ),
                 probes=Probes(settings.kafka, self._backends.controls_redis),
                 targets=targets,
-                auditor=IncidentAuditor(levers, store, controls, pins),
+                auditor=IncidentAuditor(self._levers.table, store, controls, pins),
+                reconciler=reconciler,
                 reporter=reporter,
                 notifier=self._notifiers,
                 clock=clock,
                 telemetry=telemetry,
             )
         )
+        changes = Changes(settings.detectors.changes)
+        self._scoring = build_scoring(
+            settings, engine=lambda: self.engine, clock=clock, telemetry=telemetry
+        )
         self._intake = Intake(
-            engine=lambda: self.engine, store=store, pins=pins, clock=clock, telemetry=telemetry
+            engine=lambda: self.engine,
+            store=store,
+            pins=pins,
+            clock=clock,
+            telemetry=telemetry,
+            fact_sinks=(
+                ReceiptIntake.of(settings, self._backends, clock, telemetry),
+                Detecting(
+                    engine=lambda: self.engine,
+                    settings=settings,
+                    in_force=baselines.in_force,
+                    changes=changes,
+                    incidents=self._runner.current,
+                    clock=clock,
+                    telemetry=telemetry,
+                ),
+                *([] if self._scoring is None else [self._scoring]),
+            ),
+            baselines=baselines,
+            changes=changes,
         )
         coverage = InputCoverage(lambda: self.engine, clock, settings.scope_labels)
         self._dispatcher = Dispatcher(
@@ -218,6 +276,7 @@ class Daemon:
             pins_of=pins.of,
             scopes_of=pins.scopes_of,
             coverage_of=coverage.of,
+            changes_of=lambda scope, within_ms: changes.before(clock.now(), scope, within_ms),
             paused_here=PauseFile(settings.pause_path).read,
             page=self._notifiers.page,
         )
@@ -233,6 +292,8 @@ class Daemon:
             coalesce_ms=settings.engine.coalesce_ms,
             behind=lambda: self._kafka is not None and self._kafka.behind(),
         )
+        self._mappings = dict(self._configuration.mappings)
+        telemetry.registry.register(MappingMetrics(self._mappings))
         self._kafka = self._kafka_source()
         self._rule_states = RuleStates(
             engine=lambda: self.engine,
@@ -272,15 +333,39 @@ class Daemon:
             reload_configuration=self.reload,
             reporter=reporter,
             guard_board=guard_board,
+            reconciling=Reconciling(store, self._runner, reconciler, clock),
             decided=self._notifiers.decided,
         )
+        self._known_good = build_known_good(
+            settings,
+            store=store,
+            controls=controls,
+            pins=pins,
+            baselines=baselines,
+            targets=targets,
+            engine=lambda: self.engine,
+            tree=lambda: self._dispatcher.tree,
+            levers=lambda: self._levers.table,
+            paused=lambda: self._dispatcher.pause_in_force is not None,
+            hears=self._notifiers.known_good_changed,
+            clock=clock,
+            telemetry=telemetry,
+        )
         self._http = HttpServer(
-            settings.http, operations, telemetry, clock, last_known=self._controls
+            settings.http,
+            operations,
+            telemetry,
+            clock,
+            last_known=self._controls,
+            known_good=self._known_good.desk,
+            mappings=self._mappings,
+            formats=settings.formats,
         )
         telemetry.build_info.info({"version": __version__})
 
     def _kafka_source(self) -> KafkaSource | None:
-        if self.settings.kafka is None:
+        if self.settings.kafka is None or not self.settings.kafka.topics:
+            # without topics the brokers are only asked, by freeze probes
             return None
         return KafkaSource(
             self.settings.kafka,
@@ -288,6 +373,8 @@ class Daemon:
             self.telemetry,
             self.clock,
             refill_ms=self.engine.longest_window_ms,
+            formats=self.settings.formats,
+            mappings=self._mappings,
         )
 
     async def _resume_incidents(self) -> None:
@@ -334,6 +421,9 @@ class Daemon:
 
     def _reload_on_signal(self) -> None:
         async def reload() -> None:
+            if not self._ready:
+                logger.warning("reload ignored; it has not started yet")
+                return
             try:
                 await self.reload()
             except (DocumentError, ValueError):

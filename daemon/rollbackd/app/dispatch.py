@@ -12,7 +12,7 @@ from typing import Protocol
 from rollbackd.app.answers import Answers
 from rollbackd.app.latching import Latching, Page, nobody
 from rollbackd.app.lookout import Lookout
-from rollbackd.app.opening import OnOpened, Openings
+from rollbackd.app.opening import ChangesOf, OnOpened, Openings, no_changes
 from rollbackd.app.refusals import Refusals, instance_of
 from rollbackd.app.units import Units
 from rollbackd.clock import Clock
@@ -65,8 +65,9 @@ class Dispatcher:
 
     `on_ignored` hears of a trigger that opens nothing, once for each reason; `on_opened` hears of
     an incident with its first record once they are stored; `new_id` names an incident by the time
-    of its opening. `pins_of`, `scopes_of`, `coverage_of` and `paused_here` are what the guardrails
-    look at beside the store (`app.lookout`); `page` asks for a person where a guardrail gives up.
+    of its opening. `pins_of`, `scopes_of`, `coverage_of`, `changes_of` and `paused_here` are what
+    the guardrails look at beside the store (`app.lookout`); `page` asks for a person where a
+    guardrail gives up.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Dispatcher:
         pins_of: Callable[[Scope], Mapping[str, Pins]] = lambda _scope: {},
         coverage_of: Callable[[str, Scope], float | None] = lambda _rule, _scope: None,
         scopes_of: Callable[[str], Iterable[Scope]] = lambda _service: (),
+        changes_of: ChangesOf = no_changes,
         paused_here: Callable[[], Pause | None] = lambda: None,
         page: Page = nobody,
     ) -> None:
@@ -100,6 +102,7 @@ class Dispatcher:
             pins_of=pins_of,
             coverage_of=coverage_of,
             scopes_of=scopes_of,
+            changes_of=changes_of,
         )
         self._openings = Openings(
             store=store,
@@ -108,6 +111,7 @@ class Dispatcher:
             telemetry=telemetry,
             on_opened=self._heard_of,
             new_id=new_id,
+            changes_of=changes_of,
         )
         self.units = Units(
             store=store,

@@ -4,14 +4,16 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from rollbackd.app.changes import Changes
+from rollbackd.app.pinning.baselines import Baselines
 from rollbackd.clock import Clock
 from rollbackd.errors import TemporaryError
 from rollbackd.events.alertmanager import inbox_key
 from rollbackd.evidence.pins import PinsTable
-from rollbackd.model.events import Alert, Batch, KnownGood
-from rollbackd.model.labels import METRIC_NAME, labels_of
+from rollbackd.model.events import Alert, Batch
 from rollbackd.notifications.standing import is_ours
 from rollbackd.ports import DeadLetter, FactSink, InboxEntry, Store
+from rollbackd.sources.kafka.partition import REFILL
 from rollbackd.telemetry import Telemetry
 from rollbackd.triggers.engine import Engine
 
@@ -37,9 +39,13 @@ class Intake:
         clock: Clock,
         telemetry: Telemetry,
         fact_sinks: Sequence[FactSink] = (),
+        baselines: Baselines | None = None,
+        changes: Changes | None = None,
     ) -> None:
         self._engine = engine
         self._store = store
+        self.baselines = baselines or Baselines(engine, store)
+        self.changes = changes or Changes()
         self._pins = pins
         self._clock = clock
         self._telemetry = telemetry
@@ -52,11 +58,14 @@ class Intake:
         """Take a batch. Alerts and known good sets are durable on return. Raises TemporaryError."""
         if batch.alerts:
             await self.accept_alerts(batch.alerts)
-        for known_good in batch.known_good:
+        # what is read again is in the store; without a `ts` it would be taken for a new set
+        for known_good in batch.known_good if source != REFILL else ():
             await self._store.put_known_good(known_good)
-            self.pin_baseline(known_good)
+            await self.baselines.look(known_good.scope)
         if batch.pins:
             self._pins.note_all(batch.pins)
+        if batch.changes:
+            self.changes.note(batch.changes)
         if batch.facts:
             for sink in self._fact_sinks:
                 await sink.take(batch.facts, source=source, origin=origin)
@@ -104,24 +113,9 @@ class Intake:
             )
         )
 
-    def pin_baseline(self, known_good: KnownGood) -> None:
-        """Serve a baseline as `baseline:<metric>:<statistic>` series of its scope."""
-        engine, scope = self._engine(), known_good.scope
-        for metric, statistics in known_good.baseline.items():
-            for statistic, value in statistics.items():
-                labels = labels_of(
-                    {
-                        METRIC_NAME: f"baseline:{metric}:{statistic}",
-                        "service": scope.service,
-                        "region": scope.region,
-                    }
-                )
-                engine.pin(labels, value)
-
     async def restore(self) -> None:
         """At start: baselines and alerts that were firing. Raises TemporaryError."""
-        for known_good in await self._store.all_known_good():
-            self.pin_baseline(known_good)
+        await self.baselines.look_everywhere()
         for entry in await self._store.firing_alerts():
             self._engine().set_alert(entry.alert, seen_at_ms=entry.received_at_ms)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from rollbackd.app.opening import ChangesOf, no_changes
 from rollbackd.clock import Clock
 from rollbackd.incidents.guardrails.situation import Situation, horizon_ms
 from rollbackd.incidents.opening import scope_of
@@ -37,6 +38,7 @@ class Lookout:
         pins_of: Callable[[Scope], Mapping[str, Pins]],
         coverage_of: Callable[[str, Scope], float | None],
         scopes_of: Callable[[str], Iterable[Scope]],
+        changes_of: ChangesOf = no_changes,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -45,6 +47,7 @@ class Lookout:
         self._pins_of = pins_of
         self._coverage_of = coverage_of
         self._scopes_of = scopes_of
+        self._changes_of = changes_of
         self._pending: dict[tuple[str, Labels], Scope] = {}
         self._firing: Sequence[Trigger] = ()
         self._history: History | None = None
@@ -78,6 +81,7 @@ class Lookout:
             known_good=known_good,
             pins_seen=self._pins_of(scope),
             coverage=self._coverage_of(rule, scope) if rule else None,
+            changes=self._changes_of(scope, policy.changes_within_ms),
             about_to_trip=frozenset(s for (name, _), s in self._pending.items() if name == rule),
             same_bad_pins=self._same_bad_pins(scope, known_good),
         )

@@ -30,10 +30,11 @@ def build_notifiers(
     """
     chosen, kafka = settings.notifications, settings.kafka
     links = Links(public_url=chosen.public_url, runbook_url=chosen.runbook_url)
-    senders: list[Sender] = [
+    webhooks = [
         WebhookNotifier(webhook, links, clock=clock, telemetry=telemetry)
         for webhook in chosen.webhooks
     ]
+    senders: list[Sender] = [*webhooks]
     if chosen.alertmanager is not None:
         senders.append(
             AlertmanagerNotifier(
@@ -57,4 +58,9 @@ def build_notifiers(
                 telemetry=telemetry,
             )
         )
-    return FanOut([LogNotifier(telemetry)], senders, clock)
+    return FanOut(
+        [LogNotifier(telemetry)],
+        senders,
+        clock,
+        hear_of_known_good=[webhook.known_good_changed for webhook in webhooks],
+    )

@@ -10,6 +10,7 @@ from rollbackd.errors import PermanentError
 from rollbackd.incidents.guardrails.situation import Objection
 from rollbackd.incidents.opening import new_incident
 from rollbackd.model.decisions import Reason
+from rollbackd.model.facts import ChangeEvent
 from rollbackd.model.incidents import Incident, JournalRecord, Unit
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import BranchPolicy
@@ -21,6 +22,15 @@ logger = logging.getLogger(__name__)
 
 #: Hears of an incident with its first record once they are stored.
 OnOpened = Callable[[Incident, JournalRecord], None]
+
+
+#: The changes of a scope in the last so many milliseconds, oldest first.
+ChangesOf = Callable[[Scope, int], list[ChangeEvent]]
+
+
+def no_changes(scope: Scope, within_ms: int) -> list[ChangeEvent]:  # noqa: ARG001  # knows of none
+    """Where nothing tells of changes."""
+    return []
 
 
 class Openings:
@@ -35,12 +45,14 @@ class Openings:
         telemetry: Telemetry,
         on_opened: OnOpened,
         new_id: Callable[[int], str] | None = None,
+        changes_of: ChangesOf = no_changes,
     ) -> None:
         self._store = store
         self._start = start
         self._clock = clock
         self._telemetry = telemetry
         self._on_opened = on_opened
+        self._changes_of = changes_of
         self._new_id = new_id or _new_id
         self._unanswered: dict[str, tuple[Incident, JournalRecord]] = {}
 
@@ -75,6 +87,7 @@ class Openings:
             reason=reason,
             note=objection.because if objection is not None else note,
             unit=unit,
+            changes=self._changes_of(scope, policy.changes_within_ms),
         )
         return await self._store_opening(incident, record)
 

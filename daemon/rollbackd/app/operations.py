@@ -11,17 +11,21 @@ from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.explaining import live_question
 from rollbackd.app.guard_board import GuardBoard
 from rollbackd.app.intake import Intake
+from rollbackd.app.reconciling import Reconciling
 from rollbackd.app.releasing import Releasing
 from rollbackd.clock import Clock
+from rollbackd.controls.values import checked_name
 from rollbackd.evidence.report import FileReporter
 from rollbackd.incidents.deciding import objection
 from rollbackd.incidents.runner import Runner
-from rollbackd.model.controls import Control, ControlValue
+from rollbackd.model.control_shapes import check_growth, check_shape
+from rollbackd.model.controls import Control, ControlValue, Kind
 from rollbackd.model.events import Alert, Batch
 from rollbackd.model.explanations import RuleExplanation
 from rollbackd.model.history import Latch
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Scope
+from rollbackd.model.reconciliation import Reconciliation
 from rollbackd.ports import Controls, IncidentDetail, Pause, Store
 from rollbackd.settings import ScopeLabels
 from rollbackd.triggers.engine import Engine
@@ -45,6 +49,7 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
     reload_configuration: Callable[[], Awaitable[None]]
     reporter: FileReporter
     guard_board: GuardBoard
+    reconciling: Reconciling
     #: Hears of a record that a person's word put into the journal.
     decided: Callable[[Incident, JournalRecord], None]
 
@@ -133,6 +138,22 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"incident `{incident_id}` is not driven by this process")
         return incident
 
+    async def reconciliation(self, incident_id: str) -> Reconciliation:
+        """The receipts of an incident as they stand now. Raises KeyError."""
+        return await self.reconciling.of_incident(incident_id)
+
+    async def compare_receipts(
+        self, scope: Scope, from_ms: int, to_ms: int | None
+    ) -> Reconciliation:
+        """The receipts of a time. Raises ValueError."""
+        return await self.reconciling.of_scope(scope, from_ms, to_ms)
+
+    async def accept_items(
+        self, incident_id: str, keys: Sequence[str], *, by: str, because: str
+    ) -> Incident:
+        """Accept open items of a reconciliation. Raises KeyError, ValueError."""
+        return await self.reconciling.accept(incident_id, keys, by=by, because=because)
+
     async def close(
         self, incident_id: str, *, cause: str, summary: str, owner: str, link: str, by: str
     ) -> Incident:
@@ -170,6 +191,10 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
 
     async def set_intent(self, scope: Scope, name: str, value: ControlValue) -> Control:
         """Write the rollout's own intent. Raises ValueError for a bad name or value."""
+        check_shape(checked_name(name), value)
+        if name == Kind.CACHE:
+            stands = (await self.controls_store.read(scope, name)).effective
+            check_growth(stands, value)
         return await self.controls_store.set_intent(scope, name, value, now_ms=self.clock.now())
 
     async def release(self, scope: Scope, name: str, *, because: str, by: str) -> Control:

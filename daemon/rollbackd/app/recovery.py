@@ -9,9 +9,8 @@ from rollbackd.app.dispatch import Dispatcher
 from rollbackd.clock import Clock
 from rollbackd.errors import RollbackdError
 from rollbackd.incidents.runner import Runner
-from rollbackd.model.controls import WriteResult
 from rollbackd.model.incidents import Incident, State
-from rollbackd.model.levers import Op
+from rollbackd.model.labels import Scope
 from rollbackd.ports import Controls, Notifier, Store
 
 logger = logging.getLogger(__name__)
@@ -107,7 +106,7 @@ class Recovery:
             await self._notifier.page(incident, incident.reason)
 
     async def _shut_out(self, incident: Incident) -> None:
-        """Raise the fence before anything else, by a write that changes no value.
+        """Raise the fence of the controls before anything else.
 
         Otherwise an act of the earlier process that is still under way could take effect after
         this one has given it up, and ended the incident. Raises TemporaryError when the store
@@ -115,43 +114,19 @@ class Recovery:
         raise the fence.
         """
         epoch = await self._store.next_epoch(incident.scope)
-        op = Op(op_id=f"{incident.id}:fence:{epoch}", epoch=epoch, incident_id=incident.id)
         try:
             async with asyncio.timeout(_FENCE_SECONDS):
-                while not await self._touched(incident, op):
+                while not await self._fenced(incident.scope, epoch):
                     await self._clock.sleep(_AGAIN_MS)
         except TimeoutError:
             logger.warning("the fence is not up yet", extra={"incident": incident.id})
 
-    async def _touched(self, incident: Incident, op: Op) -> bool:
-        with contextlib.suppress(TimeoutError):
+    async def _fenced(self, scope: Scope, epoch: int) -> bool:
+        with contextlib.suppress(TimeoutError, RollbackdError):
             async with asyncio.timeout(_TRY_SECONDS):
-                return await self._touch(incident, op)
-        return False
-
-    async def _touch(self, incident: Incident, op: Op) -> bool:
-        """Write one control as it stands; whether one of them took it."""
-        before = incident.pending.change.before.value if incident.pending is not None else None
-        try:
-            controls = await self._controls.read_all(incident.scope)
-        except RollbackdError:
-            return False
-        # Moving the version of what is about to be written would cost another look at it.
-        for control in sorted(controls.values(), key=lambda each: each.effective == before):
-            try:
-                write = await self._controls.set_trip(
-                    incident.scope,
-                    control.name,
-                    control.trip,
-                    expected_version=control.version,
-                    op=op,
-                    now_ms=self._clock.now(),
-                )
-            except RollbackdError:
-                continue
-            if write.result is not WriteResult.CONFLICT:
+                await self._controls.fence(scope, epoch)
                 return True
-        return not controls
+        return False
 
 
 def _stands_still_ms(incident: Incident) -> int:

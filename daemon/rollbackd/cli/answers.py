@@ -3,8 +3,11 @@
 import msgspec
 
 from rollbackd.model.controls import ControlValue
+from rollbackd.model.events import KnownTarget
 from rollbackd.model.explanations import RuleExplanation
 from rollbackd.model.incidents import Incident
+from rollbackd.model.known_good import Baseline, SetStatus
+from rollbackd.model.pins import Pins
 
 
 class DaemonStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +47,51 @@ class ShownControls(msgspec.Struct, frozen=True, kw_only=True):
 
     scope: str
     controls: dict[str, ShownControl]
+
+
+class ShownSet(msgspec.Struct, frozen=True, kw_only=True):
+    """One known good set as the API shows it."""
+
+    id: str
+    scope: str
+    status: SetStatus
+    in_force: bool
+    pins: Pins
+    recorded_at_ms: int
+    controls: dict[str, ControlValue] = {}
+    targets: dict[str, KnownTarget] = {}
+    baseline: Baseline = {}
+    window_ms: int = 0
+    by: str = ""
+    note: str = ""
+    status_at_ms: int = 0
+    status_by: str = ""
+
+
+class SetAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One set, and the id of the one in force in its scope; more of one that was just recorded."""
+
+    set: ShownSet
+    in_force: str = ""
+    is_new: bool = False
+    missing: list[str] = []
+    not_measured: list[str] = []
+    not_observed: dict[str, str] = {}
+
+
+class SetList(msgspec.Struct, frozen=True, kw_only=True):
+    """Known good sets, newest first."""
+
+    sets: list[ShownSet]
+
+
+class LiveAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scope runs with now."""
+
+    scope: str
+    arms: dict[str, Pins]
+    controls: dict[str, ControlValue]
+    in_force: str = ""
 
 
 class VectorElement(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,18 +22,25 @@ from rollbackd.app.backtest.labels import Label, read_labels
 from rollbackd.app.backtest.recording import Faults, FileRecording, Recorded, UnreadableError
 from rollbackd.app.backtest.scoring import Score, score
 from rollbackd.app.configuration import Configuration, load
+from rollbackd.app.generating.plans import RATE
+from rollbackd.cli.backtest_generated import backtest_generated
 from rollbackd.cli.backtest_options import (
     ConfigOption,
     DecisionTreeOption,
     FilesArgument,
     FromOption,
+    GeneratedOption,
     HtmlOption,
+    JobsOption,
     KafkaOption,
     KnownGoodOption,
     LabelsOption,
     MinPrecisionOption,
     MinRecallOption,
+    RateOption,
     RulesOption,
+    ScenariosOption,
+    SeedOption,
     ToOption,
     TopicOption,
 )
@@ -69,6 +76,11 @@ def backtest(
     min_precision: MinPrecisionOption = None,
     min_recall: MinRecallOption = None,
     html: HtmlOption = None,
+    generated: GeneratedOption = 0,
+    seed: SeedOption = 1,
+    rate: RateOption = RATE,
+    jobs: JobsOption = 2,
+    scenario: ScenariosOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Play recorded events through the rules and decisions of the daemon, and act on nothing.
@@ -76,6 +88,21 @@ def backtest(
     It says what would have fired and when, which branch would have been taken, which guardrail
     would have said no, and what each lever would have moved. See docs/backtest.md.
     """
+    if generated:
+        if any((files, known_good, kafka, topic, since, until, labels, html)):
+            raise typer.BadParameter("--generated makes its own events and labels; name no others")
+        backtest_generated(
+            generated,
+            _settings(config, rules, decision_tree, kafka),
+            seed=seed,
+            rate=rate,
+            jobs=jobs,
+            scenarios=scenario or [],
+            output=output,
+            min_precision=min_precision,
+            min_recall=min_recall,
+        )
+        return
     if (min_precision is not None or min_recall is not None) and labels is None:
         raise typer.BadParameter("there is nothing to compare with; add --labels")
     source = _source(files or [], kafka, topic, since, until)

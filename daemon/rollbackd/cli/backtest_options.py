@@ -10,9 +10,11 @@ from rollbackd.app.backtest.times import parse_time
 _KAFKA: Final = "A Kafka topic instead of files"
 _RULES: Final = "Rules"
 _SCORE: Final = "Score"
+_GENERATED: Final = "Made-up rollouts instead of recordings"
 
 
-def _parsed_time(value: str) -> int:
+def parsed_time(value: str) -> int:
+    """A time as it is written. Raises BadParameter."""
     try:
         return parse_time(value)
     except ValueError as error:
@@ -80,7 +82,7 @@ FromOption = Annotated[
     typer.Option(
         "--from",
         metavar="TIME",
-        parser=_parsed_time,
+        parser=parsed_time,
         help="RFC 3339 or Unix seconds.",
         rich_help_panel=_KAFKA,
     ),
@@ -91,7 +93,7 @@ ToOption = Annotated[
     typer.Option(
         "--to",
         metavar="TIME",
-        parser=_parsed_time,
+        parser=parsed_time,
         help="The first time that is left out.",
         rich_help_panel=_KAFKA,
     ),
@@ -124,4 +126,51 @@ MinRecallOption = Annotated[
 HtmlOption = Annotated[
     Path | None,
     typer.Option("--html", metavar="FILE", help="Write a report with plots, in one file."),
+]
+
+GeneratedOption = Annotated[
+    int,
+    typer.Option(
+        "--generated",
+        metavar="N",
+        min=0,
+        show_default=False,
+        help="Play N rollouts of `rollbackd generate`, half of them bad, and score them.",
+        rich_help_panel=_GENERATED,
+    ),
+]
+
+SeedOption = Annotated[
+    int,
+    typer.Option(
+        "--seed", min=0, help="The same seed is the same corpus.", rich_help_panel=_GENERATED
+    ),
+]
+
+RateOption = Annotated[
+    float,
+    typer.Option(
+        "--rate",
+        min=0.01,
+        max=100_000,
+        help="Requests a second, at the mean of the day.",
+        rich_help_panel=_GENERATED,
+    ),
+]
+
+JobsOption = Annotated[
+    int,
+    typer.Option(
+        "--jobs", "-j", min=1, help="Processes to play them on.", rich_help_panel=_GENERATED
+    ),
+]
+
+ScenariosOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--scenario",
+        metavar="NAME",
+        help="These scenarios only; repeat it.",
+        rich_help_panel=_GENERATED,
+    ),
 ]

@@ -13,7 +13,12 @@ from rollbackd.cli.diagnostics import as_github, as_json, in_order, print_diagno
 from rollbackd.cli.failures import FAILED
 from rollbackd.cli.inspection import Inspection, inspect_all, inspect_shipped
 from rollbackd.cli.phrases import counted
-from rollbackd.documents.diagnostics import Diagnostic, errors_in
+from rollbackd.cli.rule_tests import read_text
+from rollbackd.cli.sampling import Sampled
+from rollbackd.clock import SystemClock
+from rollbackd.documents.diagnostics import Diagnostic, DocumentError, errors_in
+from rollbackd.events.mapping.field_mapping import FieldMapping
+from rollbackd.settings import shipped_rules
 
 
 class Format(StrEnum):
@@ -38,6 +43,15 @@ def check(
         ),
     ] = None,
     *,
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--sample",
+            metavar="EVENTS",
+            help="Events as JSON, a list or one a line: show what they become by the mapping that "
+            "is named, or as native events.",
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail the check, too.")] = False,
     output: Annotated[
         Format,
@@ -49,11 +63,14 @@ def check(
         ),
     ] = Format.TEXT,
 ) -> None:
-    """Check config files, rule files, decision trees and rule tests.
+    """Check config files, rule files, decision trees, mappings and rule tests.
 
     What a file is follows from its keys. A config is checked with every file that it names. Each
     problem has an id, which is a page in docs/diagnostics.
     """
+    if sample is not None:
+        _show_sample(sample, files or [], output)
+        return
     inspections = inspect_all(files) if files else [inspect_shipped()]
     if not inspections:
         raise typer.BadParameter("there is no YAML file in there", param_hint="FILE")
@@ -67,6 +84,34 @@ def check(
             _print_text(inspections, strict=strict)
     if not all(_passes(inspection, strict=strict) for inspection in inspections):
         raise typer.Exit(FAILED)
+
+
+def _show_sample(sample: Path, files: list[Path], output: Format) -> None:
+    if len(files) > 1 or output not in {Format.TEXT, Format.JSON}:
+        raise typer.BadParameter(
+            "it takes one mapping or none, and prints `text` or `json`", param_hint="--sample"
+        )
+    try:
+        mapping = _mapping(files[0]) if files else None
+        sampled = Sampled(sample, mapping, now_ms=SystemClock().now())
+    except DocumentError as error:
+        print_diagnostics(Console(stderr=True), error.diagnostics)
+        raise typer.Exit(FAILED) from None
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    if output is Format.JSON:
+        console.print_json(data=sampled.as_json())
+    else:
+        sampled.print(console)
+    if sampled.refused or sampled.ignored == sampled.events:
+        raise typer.Exit(FAILED)
+
+
+def _mapping(path: Path) -> FieldMapping:
+    """A mapping file, or a shipped mapping by its name. Raises DocumentError."""
+    shipped = shipped_rules() / "mappings" / f"{path}.yaml"
+    if not path.exists() and shipped.is_file():
+        path = shipped
+    return FieldMapping.read(read_text(path), file=str(path))
 
 
 def _passes(inspection: Inspection, *, strict: bool) -> bool:

@@ -87,9 +87,9 @@ class Api:
         """The JSON that a path answers with."""
         return await self._request("GET", path, params=params)
 
-    async def post(self, path: str, body: object) -> Any:
-        """Send JSON, get JSON."""
-        return await self._request("POST", path, data=orjson.dumps(body))
+    async def post(self, path: str, body: object, *, key: str = "") -> Any:
+        """Send JSON, get JSON; with a key, sending it again is the same request."""
+        return await self._request("POST", path, data=orjson.dumps(body), key=key)
 
     async def put(self, path: str, body: object) -> Any:
         """Send JSON, get JSON."""
@@ -107,9 +107,12 @@ class Api:
         params: dict[str, str] | None = None,
         data: bytes | None = None,
         content_type: str = "application/json",
+        key: str = "",
     ) -> Any:
         assert self._session is not None
         headers = {"Content-Type": content_type} if data is not None else {}
+        if key:
+            headers["Idempotency-Key"] = key
         try:
             async with self._session.request(
                 method,

@@ -27,6 +27,7 @@ def tell(detail: IncidentDetail) -> RenderableType:
     sections = [
         ("", _head(incident)),
         ("what fired", _triggers(incident)),
+        ("what was changed before", _changes(incident)),
         ("timeline", _timeline(incident, detail.journal)),
         ("pins, seen against known good", _pins(incident)),
         ("what was moved", _receipts(incident)),
@@ -81,6 +82,17 @@ def _triggers(incident: Incident) -> RenderableType | None:
         text.append(f"  {summary}\n" if summary else "\n", style="dim")
     text.rstrip()
     return text
+
+
+def _changes(incident: Incident) -> RenderableType | None:
+    if not incident.changes:
+        return None
+    table = _table()
+    table.add_column(justify="right", style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for change in incident.changes:
+        table.add_row(f"-{span(incident.opened_at_ms - change.time_ms)}", Text(str(change)))
+    return table
 
 
 def _timeline(incident: Incident, journal: list[JournalRecord]) -> RenderableType | None:

@@ -10,6 +10,7 @@ from rollbackd.app import configuration
 from rollbackd.cli.rule_tests import read_tests, read_text
 from rollbackd.cli.shapes import Shape, shape_of
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError, errors_in
+from rollbackd.events.mapping.reading import read_mapping
 from rollbackd.model.policy import DecisionTree
 from rollbackd.rulefmt.rule_files import RuleFile, survey_rule_file
 from rollbackd.settings import Settings, default_settings, survey_settings
@@ -65,8 +66,16 @@ def inspect(path: Path) -> Inspection:
             case Shape.RULES:
                 return _of_rules(path, text)
             case Shape.TREE:
-                tree = configuration.read_tree(path)
+                beside = path.parent / "levers.yaml"
+                levers = configuration.read_levers(beside if beside.is_file() else None)
+                tree = configuration.read_tree(path, levers=levers)
                 return Inspection(path, shape, branches=tuple(tree.branches))
+            case Shape.LEVERS:
+                configuration.read_levers(path)
+                return Inspection(path, shape)
+            case Shape.MAPPING:
+                read_mapping(text, file=str(path))
+                return Inspection(path, shape)
             case Shape.TESTS:
                 return Inspection(path, shape, tuple(_of_tests(path)))
     except DocumentError as error:
@@ -88,10 +97,10 @@ def _of_config(path: Path) -> list[Diagnostic]:
     settings, problems = survey_settings(path)
     # What is not there was reported where the config names it.
     settings = changed(settings, rules=[rules for rules in settings.rules if rules.exists()])
-    missing = str(settings.decision_tree)
     found = configuration.survey(settings).diagnostics
-    if not settings.decision_tree.exists():
-        found = [d for d in found if d.position.file != missing]
+    named = [settings.decision_tree, *([settings.levers] if settings.levers else [])]
+    missing = {str(path) for path in named if not path.exists()}
+    found = [d for d in found if d.position.file not in missing]
     return problems + found
 
 

@@ -10,9 +10,13 @@ from rollbackd.cli import (
     controls,
     demonstration,
     explaining,
+    generating,
     incidents,
+    levers,
     operating,
     pausing,
+    pins,
+    reconciling,
     releasing,
     replaying,
     running,
@@ -48,6 +52,8 @@ app.command("check", rich_help_panel=_RULES)(checking.check)
 app.command("test", rich_help_panel=_RULES)(testing.run_rule_tests)
 app.command("backtest", rich_help_panel=_RULES)(backtest.backtest)
 app.command("explain", rich_help_panel=_RULES)(explaining.explain)
+app.command("generate", rich_help_panel=_RULES)(generating.generate)
+app.command("levers", rich_help_panel=_RULES)(levers.levers)
 app.command("replay", rich_help_panel=_RULES)(replaying.replay)
 app.command("simulate", rich_help_panel=_RULES)(simulate.simulate)
 
@@ -56,12 +62,14 @@ app.command("close", rich_help_panel=_INCIDENTS)(closing.close)
 app.add_typer(audit.app, name="audit", rich_help_panel=_INCIDENTS)
 app.command("pull", rich_help_panel=_INCIDENTS)(operating.pull)
 app.command("decide", rich_help_panel=_INCIDENTS)(operating.decide)
+app.command("reconcile", rich_help_panel=_INCIDENTS)(reconciling.reconcile)
 app.command("release", rich_help_panel=_INCIDENTS)(releasing.release)
 app.command("pause", rich_help_panel=_INCIDENTS)(pausing.pause)
 app.command("resume", rich_help_panel=_INCIDENTS)(pausing.resume)
 app.command("unlatch", rich_help_panel=_INCIDENTS)(pausing.unlatch)
 
 app.command("status", rich_help_panel=_STATE)(operating.status)
+app.add_typer(pins.app, name="pins", rich_help_panel=_STATE)
 app.command("controls", rich_help_panel=_STATE)(controls.controls)
 
 

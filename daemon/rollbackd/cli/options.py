@@ -21,7 +21,8 @@ class Output(StrEnum):
     JSON = "json"
 
 
-def _checked_url(value: str) -> str:
+def checked_url(value: str) -> str:
+    """An address of the daemon. Raises BadParameter."""
     try:
         url = URL(value)
     except ValueError:
@@ -34,7 +35,8 @@ def _checked_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _parsed_scope(value: str) -> Scope:
+def parsed_scope(value: str) -> Scope:
+    """A scope as it is written. Raises BadParameter."""
     try:
         return Scope.parse(value)
     except ValueError as error:
@@ -48,7 +50,7 @@ UrlOption = Annotated[
         envvar="ROLLBACKD_URL",
         help="Where the daemon listens.",
         metavar="URL",
-        callback=_checked_url,
+        callback=checked_url,
         rich_help_panel="Connection",
     ),
 ]
@@ -85,7 +87,7 @@ ScopeOption = Annotated[
         "--scope",
         help="What to roll back: `service/region`, or `service` alone for region `global`.",
         metavar="SERVICE/REGION",
-        parser=_parsed_scope,
+        parser=parsed_scope,
     ),
 ]
 
@@ -95,7 +97,7 @@ AnyScopeOption = Annotated[
         "--scope",
         help="One scope only: `service/region`, or `service` alone for region `global`.",
         metavar="SERVICE/REGION",
-        parser=_parsed_scope,
+        parser=parsed_scope,
     ),
 ]
 
@@ -104,6 +106,15 @@ ScopeArgument = Annotated[
     typer.Argument(
         help="`service/region`, or `service` alone for region `global`.",
         metavar="SERVICE/REGION",
-        parser=_parsed_scope,
+        parser=parsed_scope,
+    ),
+]
+
+AnyScopeArgument = Annotated[
+    Scope | None,
+    typer.Argument(
+        help="One scope only: `service/region`, or `service` alone for region `global`.",
+        metavar="[SERVICE/REGION]",
+        parser=parsed_scope,
     ),
 ]

@@ -18,6 +18,10 @@ class Shape(StrEnum):
     TREE = "decision tree"
     #: `tests:` as promtool runs them.
     TESTS = "rule tests"
+    #: `levers:` on other systems, by name.
+    LEVERS = "levers"
+    #: `events:` of others and what they become.
+    MAPPING = "mapping"
     #: Everything that the daemon is told.
     CONFIG = "config"
 
@@ -27,11 +31,14 @@ _TELLTALE: Final = {
     Shape.TREE: frozenset({"branches", "exit_targets", "global_budget"}),
     Shape.RULES: frozenset({"groups"}),
     Shape.TESTS: frozenset({"tests", "rule_files"}),
+    Shape.MAPPING: frozenset({"events"}),
     Shape.CONFIG: frozenset(
         {
-            "state_dir", "pause_file", "http", "store", "controls", "redis", "kafka", "rules",
-            "decision_tree",
+            "state_dir", "pause_file", "http", "store", "controls", "redis", "kafka", "mappings",
+            "rules",
+            "decision_tree", "levers",
             "scope_labels", "engine", "lints", "clock", "log_level", "notifications",
+            "pins", "reconciliation",
         }
     ),
 }  # fmt: skip
@@ -45,6 +52,8 @@ def shape_of(text: str, *, file: str) -> Shape:
     if not isinstance(root, yaml.MappingNode):
         raise _unknown(text, position_of(file, root), "the top level is not a mapping")
     keys = {str(key.value) for key, _ in root.value}
+    if keys == {"levers"} and isinstance(root.value[0][1], yaml.MappingNode):
+        return Shape.LEVERS
     for shape, telltale in _TELLTALE.items():
         if keys & telltale:
             return shape
@@ -55,8 +64,8 @@ def shape_of(text: str, *, file: str) -> Shape:
 
 def _unknown(text: str, where: Position, message: str) -> DocumentError:
     fix = (
-        "a rule file has `groups:`, a decision tree `branches:`, a test file `tests:`, and a "
-        "config e.g. `http:` or `store:`"
+        "a rule file has `groups:`, a decision tree `branches:`, a test file `tests:`, a levers "
+        "file `levers:`, a mapping `events:`, and a config e.g. `http:` or `store:`"
     )
     line = source_line(text, where.line)
     return DocumentError([Diagnostic("file/shape", Severity.ERROR, message, where, line, fix)])

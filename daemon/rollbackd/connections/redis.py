@@ -81,18 +81,23 @@ class RedisConnection:
         password: str | None = None,
         password_file: Path | None = None,
         tls: ssl.SSLContext | None = None,
+        may_evict: bool = False,
     ) -> Self:
         """Connect to `redis://host:port/db`, or `rediss://` for TLS.
 
         The password file is read at each connect, so that a password can be changed. Raises
-        PermanentError when the server refuses us or may evict keys, TemporaryError when it
-        cannot be reached.
+        PermanentError when the server refuses us, or may evict keys where that would lose
+        state of ours; TemporaryError when it cannot be reached.
         """
         address, options = _parse(url, tls)
         options["credential_provider"] = _Credentials(username, password, password_file)
         connection = cls(address, options)
         try:
-            await connection._check_server()
+            if may_evict:
+                await connection.read("PING")
+                connection._admitted = True
+            else:
+                await connection._check_server()
         except BaseException:
             await connection.close()
             raise

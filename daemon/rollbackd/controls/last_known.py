@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from rollbackd.controls.snapshot import Snapshot
 from rollbackd.errors import PermanentError, RollbackdError
 from rollbackd.model.controls import Control, ControlValue, ControlWrite
 from rollbackd.model.labels import Scope
@@ -32,8 +33,11 @@ _NOTHING: Final[Mapping[str, Control]] = MappingProxyType({})
 class LastKnownControls:
     """Implements `ports.Controls` and `ports.LastKnown` over the controls that it wraps."""
 
-    def __init__(self, controls: Controls) -> None:
+    def __init__(self, controls: Controls, snapshot: Snapshot | None = None) -> None:
         self._controls = controls
+        self._snapshot = snapshot
+        #: Counts the changes of what is known.
+        self._revision = 0
         self._known: dict[Scope, dict[str, Control]] = {}
         #: What was written to a scope since the read of it that is under way began.
         self._written: dict[Scope, dict[str, Control]] = {}
@@ -59,6 +63,8 @@ class LastKnownControls:
             await self._look_at(await self._controls.scopes())
         except (PermanentError, ValueError) as error:
             self._failed(error)
+        else:
+            await self._keep()
 
     async def run(self) -> None:
         """Look once a second until cancelled; while it fails, the memory stays as it is."""
@@ -71,6 +77,7 @@ class LastKnownControls:
                 self._failed(error)
             else:
                 self._succeeded()
+                await self._keep()
 
     async def look(self) -> None:
         """Read the scopes that were asked about, and the next of the others.
@@ -116,6 +123,10 @@ class LastKnownControls:
         self._remember(scope, write.control)
         return write
 
+    async def fence(self, scope: Scope, epoch: int) -> int:
+        """See `ports.Controls`."""
+        return await self._controls.fence(scope, epoch)
+
     async def scopes(self) -> list[Scope]:
         """See `ports.Controls`; from the store."""
         return await self._controls.scopes()
@@ -142,8 +153,10 @@ class LastKnownControls:
         finally:
             del self._written[scope]
         # a read that began before a write of ours may not have seen it
-        if now := {**self._known.get(scope, {}), **found, **written}:
+        before = self._known.get(scope, {})
+        if (now := {**before, **found, **written}) != before:
             self._known[scope] = now
+            self._revision += 1
 
     def _remember(self, scope: Scope, control: Control) -> None:
         known = self._known.setdefault(scope, {})
@@ -151,8 +164,13 @@ class LastKnownControls:
         # a repeated act answers with the control as its first try left it
         if control.version and (before is None or before.version <= control.version):
             known[control.name] = control
+            self._revision += 1
             if scope in self._written:
                 self._written[scope][control.name] = control
+
+    async def _keep(self) -> None:
+        if self._snapshot is not None:
+            await self._snapshot.keep(self._known, self._revision)
 
     def _failed(self, error: Exception) -> None:
         if not self._failing:

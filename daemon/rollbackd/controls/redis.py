@@ -28,6 +28,7 @@ from rollbackd.model.levers import Op
 SCOPES: Final = "rollbackd:scopes"
 
 _SET_TRIP: Final = Script.load(__package__, "set_trip")
+_RAISE_FENCE: Final = Script.load(__package__, "raise_fence")
 _SET_INTENT: Final = Script.load(__package__, "set_intent")
 
 
@@ -41,7 +42,7 @@ class RedisControls:
     @classmethod
     async def open(cls, connection: RedisConnection) -> Self:
         """Load the scripts into the server."""
-        await connection.use(_SET_TRIP, _SET_INTENT)
+        await connection.use(_SET_TRIP, _SET_INTENT, _RAISE_FENCE)
         return cls(connection)
 
     async def read(self, scope: Scope, name: str) -> Control:
@@ -109,6 +110,11 @@ class RedisControls:
         return ControlWrite(
             result=WriteResult(result.decode()), control=_control(name, _pairs(fields), fence)
         )
+
+    async def fence(self, scope: Scope, epoch: int) -> int:
+        """See `ports.Controls`."""
+        (highest,) = await self._connection.write(_RAISE_FENCE.call([_key(scope, "fence")], epoch))
+        return int(highest)
 
     async def scopes(self) -> list[Scope]:
         """See `ports.Controls`."""

@@ -109,6 +109,10 @@ class SQLiteControls:
             )
         )
 
+    async def fence(self, scope: Scope, epoch: int) -> int:
+        """See `ports.Controls`."""
+        return await self._database.run(lambda connection: _raise_fence(connection, scope, epoch))
+
     async def scopes(self) -> list[Scope]:
         """See `ports.Controls`."""
         return await self._database.read(
@@ -149,6 +153,18 @@ def _read(connection: sqlite3.Connection, scope: Scope, name: str) -> Control:
         "SELECT epoch FROM control_fences WHERE scope = ?", (str(scope),)
     ).fetchone()
     return Control(name=name, epoch=fence[0] if fence else 0)
+
+
+def _raise_fence(connection: sqlite3.Connection, scope: Scope, epoch: int) -> int:
+    connection.execute(
+        "INSERT INTO control_fences VALUES (?, ?)"
+        " ON CONFLICT (scope) DO UPDATE SET epoch = max(epoch, excluded.epoch)",
+        (str(scope), epoch),
+    )
+    (highest,) = connection.execute(
+        "SELECT epoch FROM control_fences WHERE scope = ?", (str(scope),)
+    ).fetchone()
+    return int(highest)
 
 
 def _set_intent(

@@ -83,6 +83,18 @@ class Reader:
         for key, value in self.node.value:
             yield str(key.value), Reader(self.document, value, f"{self.path}.{key.value}")
 
+    def pairs(self) -> Iterator[tuple["Reader", "Reader"]]:
+        """As `entries`, for keys that are to be read, too."""
+        for place, (name, value) in enumerate(self.entries()):
+            key, _ = self.node.value[place]
+            yield Reader(self.document, key, f"{self.path}.{name}"), value
+
+    def value_of(self, key: str) -> "Reader | None":
+        """The value of one key, whatever else is there; None where it is absent."""
+        if not isinstance(self.node, yaml.MappingNode):
+            return None
+        return next((value for name, value in self.entries() if name == key), None)
+
     def key_positions(self) -> dict[str, Position]:
         """Where each key of a mapping stands; nothing for what is no mapping."""
         if not isinstance(self.node, yaml.MappingNode):

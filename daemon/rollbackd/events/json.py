@@ -13,6 +13,8 @@ _T = TypeVar("_T")
 #: msgspec ends a message with the path: ``Expected `float`, got `null` - at `$.values[...]` ``.
 _PATH: Final = re.compile(r"^(.*) - at `\$\.?([A-Za-z_]\w*)?(.*)`$")
 _SHOWN: Final = 120
+#: What users wrote stands behind these keys, and in no message.
+_PRIVATE: Final = ("texts", "vectors")
 
 
 def decode_json(decoder: msgspec.json.Decoder[_T], body: bytes | msgspec.Raw) -> _T:
@@ -33,6 +35,8 @@ def _explain(message: str, body: bytes) -> str:
         return f"{_lower(message)}: `{_begin(body)}`"
     what, field, rest = match.groups()
     fix = "; no data is not a number: leave it out" if "got `null`" in what else ""
+    if field in _PRIVATE:
+        return f"`{field}{rest}`: {_lower(what)}{fix}"
     if field is None:
         return f"`${rest}`: {_lower(what)}{fix}"
     return f"`{field}{rest}`: {_lower(what)} in `{_begin(_value_of(field, body))}`{fix}"
@@ -47,8 +51,11 @@ def _value_of(field: str, body: bytes) -> bytes:
 
 
 def _begin(body: bytes) -> str:
-    text = body[: _SHOWN + 1].decode("utf-8", "replace")
-    return text if len(body) <= _SHOWN else f"{text[:_SHOWN]}..."
+    public = body
+    for key in _PRIVATE:
+        public = public.partition(f'"{key}"'.encode())[0]
+    text = public[: _SHOWN + 1].decode("utf-8", "replace")
+    return text if len(body) == len(public) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _lower(message: str) -> str:

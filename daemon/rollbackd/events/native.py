@@ -87,7 +87,7 @@ def decode_one(body: bytes) -> Envelope | None:
 
 
 def _read(item: bytes, into: Collector, now_ms: int) -> None:
-    READER.read(decode_json(_ONE, item), into, now_ms=now_ms)
+    READER.read(decode_json(_ONE, item), item, into, now_ms=now_ms)
 
 
 def _items(body: bytes) -> list[bytes]:

@@ -67,6 +67,11 @@ class EventSeries(dict[str, Labels]):
         labels = self[metric] = (*self._before, pair, *self._behind)
         return labels
 
+    @property
+    def labels(self) -> Labels:
+        """Of every series but `requests`, the name aside."""
+        return (*self._before, *self._behind)
+
     def schema(self, names: tuple[str, ...], code: int | str | None) -> Schema:
         """What events with these values, and one more for their code if they have one, write.
 
@@ -118,9 +123,14 @@ def metric_name(name: str) -> str:
         raise Rejected(
             f"`values`: `{shown(name)}` is not a metric name; use [a-zA-Z_:][a-zA-Z0-9_:]*"
         )
-    if name in _RESERVED or name.startswith(_RESERVED_PREFIX):
+    if reserved(name):
         raise Rejected(f"`values`: `{shown(name)}` is reserved; rollbackd makes this series itself")
     return name
+
+
+def reserved(name: str) -> bool:
+    """Whether the engine makes this series itself."""
+    return name in _RESERVED or name.startswith(_RESERVED_PREFIX)
 
 
 def label_name(field: str, name: str) -> str:

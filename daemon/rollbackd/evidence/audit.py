@@ -15,7 +15,7 @@ from rollbackd.incidents.chain import first_break
 from rollbackd.incidents.units import STATE_HASH
 from rollbackd.model.events import PinsSeen
 from rollbackd.model.incidents import AuditCheck, Incident, MeasureStatus
-from rollbackd.model.levers import Change, LeverKind, Observation, Receipt
+from rollbackd.model.levers import Change, Observation, Receipt
 from rollbackd.ports import Controls, LeverTable, Store
 
 T = TypeVar("T")
@@ -46,23 +46,13 @@ class IncidentAuditor:
             await self._journal_is_chained(incident),
             await self._state(incident),
             served_pins(incident, self._seen_since_the_flip(incident)),
-            *[await self._stands(receipt) for receipt in self._lasting(incident)],
+            *[await self._stands(receipt) for receipt in _lasting(incident)],
         ]
 
     def _seen_since_the_flip(self, incident: Incident) -> list[PinsSeen]:
         if incident.flipped_at_ms is None:
             return []
         return self._pins.since(incident.scope, incident.flipped_at_ms + GRACE_MS)
-
-    def _lasting(self, incident: Incident) -> list[Receipt]:
-        """The last receipt of each target that is meant to stay as it was moved."""
-        lasting = {
-            str(receipt.target): receipt
-            for receipt in incident.receipts
-            if (lever := self._levers.get(receipt.target.lever)) is not None
-            and lever.kind is not LeverKind.TEMPORARY
-        }
-        return list(lasting.values())
 
     async def _journal_is_chained(self, incident: Incident) -> AuditCheck:
         """What the store holds is what was journaled (A2)."""
@@ -89,11 +79,21 @@ class IncidentAuditor:
         change = Change(target=receipt.target, before=before, after=receipt.after)
 
         async def check() -> tuple[bool, str]:
-            stands = await self._levers[change.target.lever].verify(change)
+            lever = self._levers.get(change.target.lever)
+            if lever is None:
+                raise PermanentError(f"{receipt.target}: the levers file has no such lever now")
+            stands = await lever.verify(change)
             moved = f"{receipt.target} is no longer as it was set"
             return stands, str(receipt.target) if stands else moved
 
         return await _answered(f"{receipt.target.lever}_stands", check)
+
+
+def _lasting(incident: Incident) -> list[Receipt]:
+    """The last receipt of each target that is meant to stay as it was moved."""
+    measures = {str(measure.change.target) for measure in incident.ledger}
+    lasting = {str(receipt.target): receipt for receipt in incident.receipts}
+    return [receipt for target, receipt in lasting.items() if target not in measures]
 
 
 async def _answered(name: str, check: Callable[[], Awaitable[tuple[bool, str]]]) -> AuditCheck:

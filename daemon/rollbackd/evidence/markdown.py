@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rollbackd.evidence import story
 from rollbackd.evidence.bundle import Bundle
 from rollbackd.evidence.headline import headline_of
+from rollbackd.evidence.story import CHANGE_COLUMNS
 from rollbackd.evidence.wording import time
 from rollbackd.model.incidents import Incident
 from rollbackd.model.labels import format_labels
@@ -18,6 +19,7 @@ def render_markdown(bundle: Bundle) -> str:
         _headline(incident),
         _section("Times", ("", "", "from, to"), story.times(incident, bundle.journal)),
         _triggers(incident),
+        _section("What was changed before", CHANGE_COLUMNS, story.changes(incident)),
         _section("Pins", pin_columns, pin_rows),
         _section("Controls", ("control", "before", "after"), story.controls(bundle)),
         _captured(bundle),
@@ -36,6 +38,12 @@ def render_markdown(bundle: Bundle) -> str:
         ),
         _section(
             "Exit targets", ("target", "last value", "bound", "verdict"), story.targets(incident)
+        ),
+        _section("Side effects", ("", ""), story.side_effects(incident)),
+        _section(
+            "Side effects to look at",
+            ("key", "verdict", "ledger", "downstream", "to do"),
+            story.open_effects(incident),
         ),
         _audit(incident),
         _proof(bundle),

@@ -109,6 +109,7 @@ def _tables(bundle: Bundle) -> Iterator[Markup]:
         for t in incident.triggers
     ]
     yield from _table("Triggers", ("time", "rule", "value", "on", "summary"), rows)
+    yield from _table("What was changed before", story.CHANGE_COLUMNS, story.changes(incident))
     timeline = [
         (element("time", at), what, element("code", why, class_="name"), _detail(detail))
         for at, what, why, detail in story.timeline(bundle.journal)
@@ -124,6 +125,12 @@ def _tables(bundle: Bundle) -> Iterator[Markup]:
     yield from _table("Receipts", columns, story.receipts(incident))
     yield from _table(
         "Last reading", ("target", "last value", "bound", "verdict"), story.targets(incident)
+    )
+    yield from _table("Side effects", ("", ""), story.side_effects(incident))
+    yield from _table(
+        "Side effects to look at",
+        ("key", "verdict", "ledger", "downstream", "to do"),
+        story.open_effects(incident),
     )
     checks = [
         ("passed" if c.passed else element("span", "failed", class_="bad"), c.name, c.detail)

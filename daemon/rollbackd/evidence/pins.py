@@ -41,6 +41,10 @@ class PinsTable:
                 arms[seen.arm] = seen
             self._keep(seen)
 
+    def scopes(self) -> list[Scope]:
+        """Every scope that was seen."""
+        return list(self._seen)
+
     def scopes_of(self, service: str) -> list[Scope]:
         """The scopes of a service that were seen."""
         return [scope for scope in self._seen if scope.service == service]

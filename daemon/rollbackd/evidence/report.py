@@ -1,4 +1,8 @@
-"""The post-mortem on disk: `bundle.json` for machines, `report.md` and `report.html` for people."""
+"""The post-mortem on disk: `bundle.json` for machines, `report.md` and `report.html` for people.
+
+Where receipts were compared with what is there downstream, `reconciliation.json` says what came of
+it.
+"""
 
 import asyncio
 import os
@@ -7,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from rollbackd.documents.canonical_json import canonical_json
 from rollbackd.evidence.bundle import (
     Aftermath,
     BundleError,
@@ -28,6 +33,7 @@ DEADLINE_SECONDS: Final = 5.0
 BUNDLE: Final = "bundle.json"
 MARKDOWN: Final = "report.md"
 PAGE: Final = "report.html"
+RECONCILIATION: Final = "reconciliation.json"
 
 
 class FileReporter:
@@ -82,6 +88,13 @@ def _write_report(
         PAGE: render_page(bundle).encode(),
         MARKDOWN: render_markdown(bundle).encode(),
     }
+    if incident.reconciliation is not None:
+        compared = {
+            "incident_id": incident.id,
+            "reconciliation": incident.reconciliation,
+            "accepted": incident.accepted_items,
+        }
+        files[RECONCILIATION] = canonical_json(compared) + b"\n"
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         _write(folder / name, content)

@@ -12,6 +12,9 @@ from rollbackd.model.incidents import Incident, JournalRecord
 
 Row = tuple[str, ...]
 
+#: The headings of `changes`.
+CHANGE_COLUMNS: Final = ("time", "what", "from", "to", "by", "link")
+
 #: Reasons of the records that are marked in the plots, with their words.
 _MARKED: Final = {
     Reason.FREEZE_IN_FORCE: "freeze",
@@ -151,3 +154,50 @@ def causes(incident: Incident) -> list[Row]:
 
 def _value(found: dict[str, object], name: str) -> str:
     return value_text(found[name]) if name in found else ABSENT
+
+
+def changes(incident: Incident) -> list[Row]:
+    """(time, what, from, to, by, link) of what was changed before it was opened."""
+    return [
+        (
+            time(change.time_ms),
+            f"{change.kind} {change.subject}",
+            change.before or ABSENT,
+            change.after or ABSENT,
+            change.by or ABSENT,
+            change.link or ABSENT,
+        )
+        for change in incident.changes
+    ]
+
+
+def side_effects(incident: Incident) -> list[Row]:
+    """What the last comparison of receipts with what is there downstream came to (A4)."""
+    found = incident.reconciliation
+    if found is None or not (found.listing or found.unavailable):
+        return []
+    rows = [
+        ("compared with", found.listing or ABSENT),
+        ("from, to", f"{time(found.from_ms)}, {time(found.to_ms)}"),
+    ]
+    if not found.is_known:
+        return [*rows, ("not known", found.unavailable)]
+    rows += [(verdict.value, str(count)) for verdict, count in found.counts.items()]
+    rows += [(f"in doubt: {word.value}", str(count)) for word, count in found.settled.items()]
+    rows += [("accepted", str(found.accepted))] if found.accepted else []
+    return [*rows, ("open", str(found.open_items))]
+
+
+def open_effects(incident: Incident) -> list[Row]:
+    """(key, verdict, ledger, downstream, what is to be done) of the items that are named."""
+    found = incident.reconciliation
+    return [
+        (
+            item.key,
+            item.verdict,
+            " ".join([item.ledger_state, *item.ledger_effects]),
+            " ".join([item.downstream_state, *item.downstream_effects]),
+            item.resolution,
+        )
+        for item in (found.items if found is not None else [])
+    ]

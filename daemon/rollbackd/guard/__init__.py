@@ -12,6 +12,7 @@ from rollbackd.guard.admission import Admission, Admittance
 from rollbackd.guard.async_guard import AsyncGuard
 from rollbackd.guard.breaker import BreakerOpenError, BreakerState, CircuitBreaker
 from rollbackd.guard.bucketing import Arm
+from rollbackd.guard.consuming import Turn
 from rollbackd.guard.effects import Claim, EffectNotMadeError
 from rollbackd.guard.errors import (
     EffectBusyError,
@@ -51,6 +52,7 @@ __all__ = [
     "Refusal",
     "Status",
     "Token",
+    "Turn",
     "Write",
     "WriteRefusedError",
     "idempotency_key",

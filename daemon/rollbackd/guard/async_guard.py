@@ -56,6 +56,7 @@ class AsyncGuard(LocalGuard):
         self._reader = Reader(
             self._keys,
             self._gate,
+            self._turns,
             clock=clock,
             poll_seconds=poll_seconds,
             lease_seconds=lease_seconds,

@@ -6,12 +6,14 @@ so that a user stays on an arm for as long as the weights stay (sticky, requirem
 weight that grows takes users to the canary and none back.
 """
 
+import hashlib
 import math
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
-from rollbackd.guard.framing import digest
+from rollbackd.guard.framing import framed, netstring
 
 _BUCKETS: Final = 1 << 53
 
@@ -27,7 +29,8 @@ class Arm(StrEnum):
 
 def bucket(flag: str, user: str) -> float:
     """Where a user stands in [0, 1) for a flag: even over users, independent between flags."""
-    return (int(digest("bucket", flag, user)[:16], 16) >> 11) / _BUCKETS
+    hashed = hashlib.sha256(_frame(flag) + netstring(user)).digest()
+    return (int.from_bytes(hashed[:8], "big") >> 11) / _BUCKETS
 
 
 def canary_share(value: Mapping[str, object]) -> float:
@@ -49,9 +52,14 @@ def canary_share(value: Mapping[str, object]) -> float:
     return (canary / largest) / (baseline / largest + canary / largest)
 
 
-def arm_of(value: Mapping[str, object], flag: str, user: str) -> Arm:
-    """The arm of one user; `flag` is the flag's name without its kind, such as `reranker`."""
-    return Arm.CANARY if bucket(flag, user) < canary_share(value) else Arm.BASELINE
+def arm_of(share: float, flag: str, user: str) -> Arm:
+    """The arm of one user, by `canary_share`; `flag` is the flag's name, such as `reranker`."""
+    return Arm.CANARY if bucket(flag, user) < share else Arm.BASELINE
+
+
+@lru_cache(maxsize=1024)
+def _frame(flag: str) -> bytes:
+    return framed("bucket", flag)
 
 
 def _weight(value: Mapping[str, object], name: str) -> float | None:

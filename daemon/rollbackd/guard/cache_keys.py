@@ -4,16 +4,20 @@ A key covers the four pins that an answer depends on, and the generation that ro
 a cache may be poisoned: going back from B to A must not find what was poisoned while A ran.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
-from rollbackd.guard.framing import digest
+from rollbackd.guard.framing import framed, netstring
 from rollbackd.guard.view import Cache
 
 #: Pins that every cache key depends on.
 KEY_PINS: Final = ("INDEX_HASH", "PROMPT_VER", "MODEL_VER", "RERANK_CONF")
 
+_VERSIONS: Final = itemgetter(*KEY_PINS)
 _KIND: Final = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 
 
@@ -24,18 +28,32 @@ def cache_key(kind: str, *parts: str, pins: Mapping[str, str], cache: Cache) -> 
     snippets); the tenant and the locale belong into `parts`. Raises ValueError when one of
     KEY_PINS has no value, or when `kind` is not 1 to 32 of A-Z a-z 0-9 _ -.
     """
-    if not _KIND.match(kind):
-        raise ValueError(f"`{kind[:64]}` is no kind of cache entry; use 1 to 32 of A-Z a-z 0-9 _ -")
-    checked = checked_pins(pins)
-    covered = digest(
-        kind, str(cache.generation), cache.namespace, *(checked[pin] for pin in KEY_PINS), *parts
-    )
-    return f"{kind}:g{cache.generation}:{covered}"
+    try:
+        versions = _VERSIONS(pins)
+    except KeyError:
+        raise _missing(pins) from None
+    opening, frame = _family(kind, cache.generation, cache.namespace, *versions)
+    for part in parts:
+        frame += netstring(part)
+    return opening + hashlib.sha256(frame).hexdigest()
 
 
 def checked_pins(pins: Mapping[str, str]) -> Mapping[str, str]:
     """The pins, if none of KEY_PINS is missing or empty. Raises ValueError."""
-    missing = [pin for pin in KEY_PINS if not pins.get(pin)]
-    if missing:
-        raise ValueError(f"a cache key needs the pins {', '.join(missing)}")
+    if not all(pins.get(pin) for pin in KEY_PINS):
+        raise _missing(pins)
     return pins
+
+
+@lru_cache(maxsize=1024)
+def _family(kind: str, generation: int, namespace: str, *versions: str) -> tuple[str, bytes]:
+    """What all keys of a kind have in common under one set of pins: their text, and their frame."""
+    if not _KIND.match(kind):
+        raise ValueError(f"`{kind[:64]}` is no kind of cache entry; use 1 to 32 of A-Z a-z 0-9 _ -")
+    checked_pins(dict(zip(KEY_PINS, versions, strict=True)))
+    return f"{kind}:g{generation}:", framed(kind, str(generation), namespace, *versions)
+
+
+def _missing(pins: Mapping[str, str]) -> ValueError:
+    missing = [pin for pin in KEY_PINS if not pins.get(pin)]
+    return ValueError(f"a cache key needs the pins {', '.join(missing)}")

@@ -7,13 +7,20 @@ text is led by its length, as in a netstring (https://cr.yp.to/proto/netstrings.
 import hashlib
 
 
-def digest(*parts: str) -> str:
-    """64 hex digits: SHA-256 over the parts in order, each as `<bytes>:<UTF-8>,`.
+def netstring(text: str) -> bytes:
+    """`<bytes>:<UTF-8>,`.
 
-    A lone surrogate, which no UTF-8 text has, is hashed as Python's `surrogatepass` writes it.
+    A lone surrogate, which no UTF-8 text has, is written as Python's `surrogatepass` does.
     """
-    hashed = hashlib.sha256()
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogatepass")
-        hashed.update(b"%d:%b," % (len(encoded), encoded))
-    return hashed.hexdigest()
+    encoded = text.encode("utf-8", "surrogatepass")
+    return b"%d:%b," % (len(encoded), encoded)
+
+
+def framed(*parts: str) -> bytes:
+    """The parts in order, each as a netstring."""
+    return b"".join(map(netstring, parts))
+
+
+def digest(*parts: str) -> str:
+    """64 hex digits: SHA-256 over the framed parts."""
+    return hashlib.sha256(framed(*parts)).hexdigest()

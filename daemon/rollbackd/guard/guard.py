@@ -61,6 +61,7 @@ class Guard(LocalGuard):
         self._reader = Reader(
             self._keys,
             self._gate,
+            self._turns,
             clock=clock,
             poll_seconds=poll_seconds,
             lease_seconds=lease_seconds,

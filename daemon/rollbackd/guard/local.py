@@ -3,7 +3,6 @@
 Nothing here waits, and nothing but a refusal is ever raised: it is on the path of each request.
 """
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,7 @@ from typing import Final
 from rollbackd.guard.breaker import CircuitBreaker
 from rollbackd.guard.bucketing import Arm, arm_of
 from rollbackd.guard.cache_keys import cache_key, checked_pins
+from rollbackd.guard.consuming import Turn, Turns
 from rollbackd.guard.effects import ReceiptSink
 from rollbackd.guard.idempotency import Receipt
 from rollbackd.guard.view import View, is_cite_only
@@ -21,13 +21,15 @@ from rollbackd.guard.writes import Gate, Write
 logger = logging.getLogger("rollbackd.guard")
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+_NO_PINS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def steady_clock() -> float:
     """Seconds that also pass while the process is stopped and, on Linux, the machine sleeps."""
-    with contextlib.suppress(AttributeError, OSError):
+    try:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+    except (AttributeError, OSError):
+        return time.monotonic()
 
 
 class LocalGuard:
@@ -47,10 +49,13 @@ class LocalGuard:
     ) -> None:
         if not lease_seconds > 0:
             raise ValueError(f"a lease lasts for more than {lease_seconds:g} seconds")
-        self._own_pins = None if pins is None else dict(checked_pins(pins))
+        self._own_pins = {} if pins is None else dict(checked_pins(pins))
+        #: The last pins that rollbackd set, and what they make of the application's own.
+        self._running: tuple[Mapping[str, str], Mapping[str, str]] = (_NO_PINS, _NO_PINS)
         self._clock = clock
         self._receipts = receipts
         self._gate = Gate(lease_seconds=lease_seconds, clock=clock)
+        self._turns = Turns(self._gate)
         self._breakers: dict[str, CircuitBreaker] = {}
         self._unreachable = False
 
@@ -87,6 +92,19 @@ class LocalGuard:
         """
         return self._gate.enter(idempotent=idempotent)
 
+    def consumer_paused(self, group: str) -> bool:
+        """Whether a Kafka consumer group stands still; for a look only, `consuming` decides."""
+        return self._gate.view.consumers.stop(group)
+
+    def consuming(self, group: str) -> Turn:
+        """One round of a consumer: `with guard.consuming("billing") as turn:`, `if turn: ...`.
+
+        It covers fetching, handling and committing, for a pause is acknowledged once every turn
+        that began before it has ended. Not allowed while the group is paused, and past the lease:
+        Kafka keeps what is not consumed. Never raises.
+        """
+        return self._turns.begin(group)
+
     @property
     def degrade_level(self) -> int:
         """0 normal, 1 skip rerank, 2 lower k, 3 short chain, 4 cite only."""
@@ -105,7 +123,12 @@ class LocalGuard:
     @property
     def pins(self) -> Mapping[str, str]:
         """The pins to run with: the application's own, and over them those that rollbackd set."""
-        return {**(self._own_pins or {}), **self._gate.view.pins}
+        pinned = self._gate.view.pins
+        known, running = self._running
+        if known is not pinned:
+            running = MappingProxyType({**self._own_pins, **pinned})
+            self._running = pinned, running
+        return running
 
     def control(self, name: str) -> Mapping[str, object]:
         """A flag, alias or pointer as `kind:name`; empty when it was never written."""
@@ -113,7 +136,7 @@ class LocalGuard:
 
     def arm(self, flag: str, user: str) -> Arm:
         """The arm of a user for a flag: as over OFREP, and for as long as the weights stay."""
-        return arm_of(self.control(f"flag:{flag}"), flag, user)
+        return arm_of(self._gate.view.shares.get(flag, 0.0), flag, user)
 
     def cache_key(self, kind: str, *parts: str, pins: Mapping[str, str] | None = None) -> str:
         """A key for the running pins (or those of an arm) and the generation; see `cache_key`.

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
+from rollbackd.guard.consuming import Turns
 from rollbackd.guard.keys import ScopeKeys
 from rollbackd.guard.scripts import ACKNOWLEDGE
 from rollbackd.guard.view import ALWAYS, FIELDS, Token, read_view
@@ -35,6 +36,7 @@ class Reader:
         self,
         keys: ScopeKeys,
         gate: Gate,
+        turns: Turns,
         *,
         clock: Callable[[], float],
         poll_seconds: float,
@@ -49,6 +51,7 @@ class Reader:
         self.id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._keys = keys
         self._gate = gate
+        self._turns = turns
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._lease_ms = round(lease_seconds * 1000)
@@ -77,6 +80,7 @@ class Reader:
         if self._acknowledgement() != self._sent:
             return 0.0
         settling = self._fenced == view.writes_token != self._settled
+        settling = settling or self._turns.settled() is None
         return min(_SETTLING_SECONDS, self._poll_seconds) if settling else self._poll_seconds
 
     def leave(self) -> Work[None]:
@@ -113,6 +117,10 @@ class Reader:
             self._settled = settled
         running = {name: str(token) for name, token in sorted(self._gate.view.tokens.items())}
         running.pop("writes", None)
+        running.pop("consumers", None)
         if self._settled is not None:
             running["writes"] = str(self._settled)
-        return json.dumps({"lease_ms": self._lease_ms, "controls": running})
+        if (stands_still := self._turns.settled()) is not None:
+            running["consumers"] = str(stands_still)
+        said = {"lease_ms": self._lease_ms, "controls": running, "groups": self._turns.groups}
+        return json.dumps(said)

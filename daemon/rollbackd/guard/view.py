@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from rollbackd.guard.bucketing import canary_share
+
 #: What `HMGET` asks of each control.
 FIELDS: Final = ("effective", "version", "epoch")
 
 #: Controls that a guard always reads, also before they were first written.
-ALWAYS: Final = ("cache", "degrade", "pins", "throttle", "writes")
+ALWAYS: Final = ("cache", "consumers", "degrade", "pins", "throttle", "writes")
 
+_FLAG: Final = "flag:"
 _BREAKER: Final = ("closed", "half_open", "open")
 _CITE_ONLY: Final = 4
 _RETRY_AFTER_SECONDS: Final = 30
@@ -46,6 +49,19 @@ class Writes:
 
 
 @dataclass(frozen=True, slots=True)
+class Consumers:
+    """The `consumers` control: which Kafka consumer groups stand still."""
+
+    paused: bool = False
+    #: Empty for every group.
+    groups: frozenset[str] = frozenset()
+
+    def stop(self, group: str) -> bool:
+        """Whether this group stands still."""
+        return self.paused and (not self.groups or group in self.groups)
+
+
+@dataclass(frozen=True, slots=True)
 class Throttle:
     """The `throttle` control; None is no limit."""
 
@@ -69,12 +85,15 @@ class View:
     """Every control of the scope at one read."""
 
     writes: Writes = Writes()
+    consumers: Consumers = Consumers()
     throttle: Throttle = Throttle()
     cache: Cache = Cache()
     degrade_level: int = 0
     pins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     #: Flags, aliases and pointers as they stand, by control name.
     others: Mapping[str, Mapping[str, object]] = field(default_factory=lambda: MappingProxyType({}))
+    #: The share of the users that each flag sends to the canary, by the flag's own name.
+    shares: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     tokens: Mapping[str, Token] = field(default_factory=lambda: MappingProxyType({}))
     #: Names of controls whose present value cannot be used.
     unreadable: tuple[str, ...] = ()
@@ -83,6 +102,11 @@ class View:
     def writes_token(self) -> Token:
         """The token of the `writes` control."""
         return self.tokens.get("writes", Token())
+
+    @property
+    def consumers_token(self) -> Token:
+        """The token of the `consumers` control."""
+        return self.tokens.get("consumers", Token())
 
 
 def read_view(last: View, replies: Mapping[str, Sequence[bytes | None]]) -> View:
@@ -112,6 +136,7 @@ def read_view(last: View, replies: Mapping[str, Sequence[bytes | None]]) -> View
     return View(
         **typed,
         others=MappingProxyType(others),
+        shares=MappingProxyType(_shares(others)),
         tokens=MappingProxyType(tokens),
         unreadable=tuple(sorted(unreadable)),
     )
@@ -120,6 +145,14 @@ def read_view(last: View, replies: Mapping[str, Sequence[bytes | None]]) -> View
 def is_cite_only(level: int) -> bool:
     """Whether a degrade level asks for citations without an answer of the model's own."""
     return level >= _CITE_ONLY
+
+
+def _shares(others: Mapping[str, Mapping[str, object]]) -> dict[str, float]:
+    return {
+        name.removeprefix(_FLAG): canary_share(value)
+        for name, value in others.items()
+        if name.startswith(_FLAG)
+    }
 
 
 def _object(text: bytes | None) -> dict[str, object]:
@@ -141,6 +174,16 @@ def _writes(value: dict[str, object]) -> Writes:
         blocks_idempotent=value.get("scope") != "non_idempotent",
         retry_after_seconds=max(1, math.ceil(wait)),
     )
+
+
+def _consumers(value: dict[str, object]) -> Consumers:
+    if value.get("paused", False) is False:
+        return Consumers()
+    # as with a fence: a pause that is spelled wrong still is one, and of all groups
+    groups = value.get("groups", [])
+    if not isinstance(groups, list) or not all(isinstance(group, str) for group in groups):
+        groups = []
+    return Consumers(paused=True, groups=frozenset(groups))
 
 
 def _throttle(value: dict[str, object]) -> Throttle:
@@ -193,6 +236,7 @@ def _is(value: object, kind: type[Any]) -> Any:
 
 _TYPED: Final[dict[str, tuple[str, Any]]] = {
     "writes": ("writes", _writes),
+    "consumers": ("consumers", _consumers),
     "throttle": ("throttle", _throttle),
     "cache": ("cache", _cache),
     "degrade": ("degrade_level", _degrade),

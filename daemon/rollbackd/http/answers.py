@@ -1,7 +1,7 @@
 """JSON in and JSON out."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -10,13 +10,15 @@ from rollbackd.http.refusals import Refusal
 
 T = TypeVar("T")
 
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=str)
+
 
 def answer(
     value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """A JSON response."""
     return web.Response(
-        body=msgspec.json.encode(value, enc_hook=str),
+        body=_ENCODER.encode(value),
         status=status,
         headers=headers,
         content_type="application/json",

@@ -7,6 +7,7 @@ that an answer's timing tells nothing about which one was nearly right.
 import hashlib
 import hmac
 import logging
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -92,8 +93,7 @@ class Authenticator:
             raise Refusal(401, "say who you are", headers=_CHALLENGE)
         # A page in a browser on this machine reaches us under a name that it made to resolve to
         # 127.0.0.1; nobody else needs a name other than these.
-        host = urlsplit(f"//{request.host}").hostname or ""
-        if not is_loopback(host):
+        if not _names_loopback(request.host):
             raise Refusal(403, "call this listener by `localhost` or its loopback address")
         return Caller("local", EVERYTHING)
 
@@ -123,6 +123,11 @@ def refuse_cross_site(request: web.Request) -> None:
     origin = request.headers.get("Origin")
     if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
         raise Refusal(403, "calls from pages of other sites are refused")
+
+
+@lru_cache(maxsize=256)
+def _names_loopback(host_header: str) -> bool:
+    return is_loopback(urlsplit(f"//{host_header}").hostname or "")
 
 
 def _digests_of(token: TokenSettings) -> list[bytes]:

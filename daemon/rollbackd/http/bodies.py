@@ -6,7 +6,7 @@ mend is 4xx.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -27,13 +27,23 @@ class Bodies:
         self._buffer = max(limits.buffered_bytes, max_body_bytes)
         self._held = 0
 
+    @property
+    def max_bytes(self) -> int:
+        """The largest body, also after it was unpacked."""
+        return self._max_body_bytes
+
     @asynccontextmanager
-    async def hold(self, request: web.Request, *, command: bool = False) -> AsyncIterator[bytes]:
-        """The whole body, for as long as the block runs. Raises Refusal."""
+    async def hold(
+        self, request: web.Request, *, command: bool = False, encodings: Collection[str] = ()
+    ) -> AsyncIterator[bytes]:
+        """The whole body, for as long as the block runs; packed in one of `encodings` or not.
+
+        Raises Refusal.
+        """
         limit = self._max_body_bytes
         if command:
             limit = min(limit, self._limits.command_bytes)
-        _refuse_early(request, limit)
+        _refuse_early(request, limit, encodings)
         body = bytearray()
         try:
             await self._read(request, body, limit)
@@ -43,29 +53,42 @@ class Bodies:
 
     async def _read(self, request: web.Request, body: bytearray, limit: int) -> None:
         try:
+            if request.content.is_eof():
+                # it came with the headers: nothing to wait for, and no deadline to set
+                self._take(request.content.read_nowait(), body, limit)
+                return
             async with asyncio.timeout(self._limits.body_seconds):
                 async for chunk in request.content.iter_any():
-                    body += chunk
-                    self._held += len(chunk)
-                    if len(body) > limit:
-                        raise _too_big(limit)
-                    if self._held > self._buffer:
-                        raise Refusal(503, "too many bodies are being read", headers=_RETRY)
+                    self._take(chunk, body, limit)
         except TimeoutError:
             message = f"the body was not complete after {self._limits.body_seconds:g} s"
             raise Refusal(503, message, headers=_RETRY) from None
         except (web.RequestPayloadError, ConnectionError):
             raise Refusal(400, "the body broke off") from None
 
+    def _take(self, chunk: bytes, body: bytearray, limit: int) -> None:
+        body += chunk
+        self._held += len(chunk)
+        if len(body) > limit:
+            raise _too_big(limit)
+        if self._held > self._buffer:
+            raise Refusal(503, "too many bodies are being read", headers=_RETRY)
 
-def _refuse_early(request: web.Request, limit: int) -> None:
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding != "identity":
-        # A few compressed bytes can unpack to gigabytes, and Alertmanager never compresses.
+
+def encoding_of(request: web.Request) -> str:
+    """How the body is packed; `identity` when it is not."""
+    return request.headers.get("Content-Encoding", "identity").strip().lower()
+
+
+def _refuse_early(request: web.Request, limit: int, encodings: Collection[str]) -> None:
+    encoding = encoding_of(request)
+    if encoding != "identity" and encoding not in encodings:
+        # A few compressed bytes can unpack to gigabytes: only who bounds that takes them.
+        allowed = ", ".join([*encodings, "identity"])
         raise Refusal(
             415,
-            f"Content-Encoding `{encoding[:40]}` is not accepted; send the body as it is",
-            headers={"Accept-Encoding": "identity"},
+            f"Content-Encoding `{encoding[:40]}` is not accepted; it must be {allowed}",
+            headers={"Accept-Encoding": allowed},
         )
     if (request.content_length or 0) > limit:
         raise _too_big(limit)

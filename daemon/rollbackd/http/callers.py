@@ -1,6 +1,7 @@
 """Who calls, from where, and what they may do."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -23,6 +24,8 @@ class Caller:
 NOBODY: Final = Caller("", frozenset())
 
 
+# asked of each request, and mostly of the same few hosts
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a listener on `host`."""
     if host == "localhost":

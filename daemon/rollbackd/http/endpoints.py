@@ -29,6 +29,8 @@ class Endpoint:
     handler: Handler
     #: Whether a mutating call has to be `application/json`, which no HTML form can send.
     json_only: bool = False
+    #: Whether it waits for anything but its body, which has a deadline of its own.
+    waits: bool = True
 
 
 def install(
@@ -56,6 +58,8 @@ def _guarded(
             refuse_cross_site(request)
         if endpoint.json_only and request.content_type != "application/json":
             raise Refusal(415, "send `Content-Type: application/json`")
+        if not endpoint.waits:
+            return await endpoint.handler(request, caller)
         async with asyncio.timeout(answer_seconds):
             return await endpoint.handler(request, caller)
 

@@ -1,11 +1,12 @@
-"""Native events over HTTP: one object, an array, or one a line.
+"""Events over HTTP, native ones or others by a mapping: one object, an array, or one a line.
 
 Each item stands for itself: the good ones are taken, the bad ones go to the dead letters and are
 named in the answer.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
 
 import msgspec
 from aiohttp import web
@@ -13,10 +14,13 @@ from aiohttp import web
 from rollbackd.clock import Clock
 from rollbackd.events import native
 from rollbackd.events.collecting import Collector
+from rollbackd.events.mapping.field_mapping import FieldMapping
+from rollbackd.events.series import shown
 from rollbackd.http.answers import answer
 from rollbackd.http.bodies import Bodies
 from rollbackd.http.callers import Caller
 from rollbackd.http.endpoints import Endpoint
+from rollbackd.http.refusals import Refusal
 from rollbackd.model.events import Rejected
 from rollbackd.ports import Operations
 from rollbackd.settings import Permission
@@ -31,16 +35,30 @@ MAX_NAMED: Final = 100
 _TURN: Final = 500
 
 
+class _TakeEach(Protocol):
+    """Adds the events of a body one by one: a verdict each, None for one that was taken."""
+
+    def __call__(
+        self, body: bytes, into: Collector, *, now_ms: int
+    ) -> Iterator[Rejected | None]: ...
+
+
 class EventsApi:
-    """Takes native events."""
+    """Takes events: native ones, or with `?mapping=NAME` those of others."""
 
     def __init__(
-        self, operations: Operations, telemetry: Telemetry, clock: Clock, bodies: Bodies
+        self,
+        operations: Operations,
+        telemetry: Telemetry,
+        clock: Clock,
+        bodies: Bodies,
+        mappings: Mapping[str, FieldMapping],
     ) -> None:
         self._operations = operations
         self._telemetry = telemetry
         self._clock = clock
         self._bodies = bodies
+        self._mappings = mappings
 
     def endpoints(self) -> list[Endpoint]:
         """The one path."""
@@ -55,10 +73,11 @@ class EventsApi:
 
     async def receive(self, request: web.Request, _caller: Caller) -> web.Response:
         """200 when every item was taken, 400 with what is wrong when one was not."""
+        take_each = self._take_each(request)
         async with self._bodies.hold(request) as body:
             self._telemetry.events_received.labels(SOURCE).inc()
             good, bad, accepted = Collector(), list[Rejected](), 0
-            verdicts = native.decode_each(body, good, now_ms=self._clock.now())
+            verdicts = take_each(body, good, now_ms=self._clock.now())
             for count, verdict in enumerate(verdicts):
                 if verdict is None:
                     accepted += 1
@@ -73,6 +92,16 @@ class EventsApi:
             if accepted:
                 await self._operations.ingest(good.batch(), source=SOURCE)
         return _report(accepted, bad)
+
+    def _take_each(self, request: web.Request) -> _TakeEach:
+        name = request.query.get("mapping")
+        if name is None:
+            return native.decode_each
+        mapping = self._mappings.get(name)
+        if mapping is None:
+            known = ", ".join(f"`{each}`" for each in sorted(self._mappings)) or "none"
+            raise Refusal(400, f"there is no mapping `{shown(name)}`; there are {known}")
+        return mapping.take_each
 
     async def _bury(self, body: bytes, bad: list[Rejected]) -> None:
         self._telemetry.decode_failures.labels(SOURCE).inc(len(bad))

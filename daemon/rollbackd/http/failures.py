@@ -2,12 +2,14 @@
 
 import logging
 import math
+import secrets
 import traceback
-import uuid
+from functools import cache
 from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import Counter
 
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError
 from rollbackd.errors import TemporaryError
@@ -36,16 +38,20 @@ def route_of(request: web.Request) -> str:
 def failure_middleware(telemetry: Telemetry) -> Middleware:
     """The outermost middleware: nothing that a handler raises gets past it."""
 
+    @cache
+    def counter(route: str, status: int) -> Counter:
+        return telemetry.http_requests.labels(route, str(status))
+
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[_REQUEST_ID] = uuid.uuid4().hex[:16]
+        request[_REQUEST_ID] = secrets.token_hex(8)
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001  # it is mapped, or logged as a defect
             response = _known(error) or _defect(request, error)
         if response.status == 503:
             response.headers.setdefault("Retry-After", "1")
-        telemetry.http_requests.labels(route_of(request), str(response.status)).inc()
+        counter(route_of(request), response.status).inc()
         return response
 
     return middleware
@@ -53,11 +59,12 @@ def failure_middleware(telemetry: Telemetry) -> Middleware:
 
 async def finish_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal handler: headers that every answer carries."""
-    response.headers["Server"] = "rollbackd"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
+    headers = response.headers
+    headers["Server"] = "rollbackd"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Cache-Control"] = "no-store"
     if name := request_id(request):
-        response.headers["X-Request-Id"] = name
+        headers["X-Request-Id"] = name
 
 
 def _known(error: Exception) -> web.Response | None:

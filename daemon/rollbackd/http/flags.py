@@ -22,7 +22,14 @@ from rollbackd.model.labels import Scope
 #: The generation of `cache` alone, as a number.
 CACHE_GENERATION: Final = "cache_generation"
 #: Controls that have a meaning also where nothing was ever written.
-ALWAYS: Final = (Kind.CACHE, Kind.DEGRADE, Kind.PINS, Kind.THROTTLE, Kind.WRITES)
+ALWAYS: Final = (
+    Kind.CACHE,
+    Kind.CONSUMERS,
+    Kind.DEGRADE,
+    Kind.PINS,
+    Kind.THROTTLE,
+    Kind.WRITES,
+)
 #: Keys that are never the name of a `flag:<name>`.
 RESERVED: Final = frozenset({*Kind, CACHE_GENERATION})
 
@@ -207,6 +214,17 @@ def _writes(value: ControlValue) -> _Reading:
     return _Reading(fence, f"blocked_{fence['scope']}", blocked is True and known)
 
 
+def _consumers(value: ControlValue) -> _Reading:
+    paused, groups = value.get("paused", False), value.get("groups", [])
+    if paused is False:
+        return _Reading({**DEFAULTS[Kind.CONSUMERS]}, "running")
+    # as with a fence: a pause that is spelled wrong still is one, and of all groups
+    known = isinstance(groups, list) and all(isinstance(group, str) for group in groups)
+    named = groups if known else []
+    variant = "paused" if named else "paused_all"
+    return _Reading({"paused": True, "groups": named}, variant, paused is True and known)
+
+
 def _cache(value: ControlValue) -> _Reading:
     generation, namespace = _generation(value), value.get("namespace")
     named = isinstance(namespace, str)
@@ -264,6 +282,7 @@ def _is_limit(value: object) -> TypeGuard[float]:
 _READERS: Final[Mapping[Kind, Callable[[ControlValue], _Reading]]] = {
     Kind.ALIAS: _text("index"),
     Kind.CACHE: _cache,
+    Kind.CONSUMERS: _consumers,
     Kind.DEGRADE: _degrade,
     Kind.PINS: _pins,
     Kind.POINTER: _text("target"),

@@ -54,12 +54,14 @@ class OfrepApi:
                 path="/ofrep/v1/evaluate/flags/{key}",
                 permission=Permission.READ,
                 handler=self.one,
+                waits=False,
             ),
             Endpoint(
                 methods=("POST",),
                 path="/ofrep/v1/evaluate/flags",
                 permission=Permission.READ,
                 handler=self.all,
+                waits=False,
             ),
         ]
 

@@ -1,10 +1,15 @@
 """The listener: one aiohttp application, started and stopped by the composition root."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from aiohttp import web
 
 from rollbackd.clock import Clock
+from rollbackd.events.mapping.field_mapping import FieldMapping
 from rollbackd.http.auth import Authenticator
 from rollbackd.http.bodies import Bodies
+from rollbackd.http.cloudevents import CloudEventsApi
 from rollbackd.http.connections import ConnectionLog
 from rollbackd.http.controls import ControlsApi
 from rollbackd.http.endpoints import Endpoint, install
@@ -12,16 +17,19 @@ from rollbackd.http.events import EventsApi
 from rollbackd.http.explain import ExplainApi
 from rollbackd.http.failures import failure_middleware, finish_headers
 from rollbackd.http.incidents import IncidentsApi
+from rollbackd.http.known_good import KnownGoodApi
 from rollbackd.http.limits import Limits
 from rollbackd.http.ofrep import OfrepApi
 from rollbackd.http.operators import OperatorApi
 from rollbackd.http.post_mortems import PostMortemApi
 from rollbackd.http.probes import Probes
 from rollbackd.http.query import QueryApi
+from rollbackd.http.reconciliation import ReconciliationApi
+from rollbackd.http.samples import SamplesApi
 from rollbackd.http.tls import load_certificate, server_context
 from rollbackd.http.webhook import Webhook
-from rollbackd.ports import LastKnown, Operations
-from rollbackd.settings import HttpSettings
+from rollbackd.ports import KnownGoodDesk, LastKnown, Operations
+from rollbackd.settings import FormatSettings, HttpSettings
 from rollbackd.telemetry import Telemetry
 
 
@@ -36,6 +44,9 @@ class HttpServer:
         clock: Clock,
         *,
         last_known: LastKnown,
+        known_good: KnownGoodDesk,
+        mappings: Mapping[str, FieldMapping] = MappingProxyType({}),
+        formats: FormatSettings | None = None,
         limits: Limits | None = None,
     ) -> None:
         """Raises ValueError when a token, certificate or the listener itself cannot be used."""
@@ -47,12 +58,17 @@ class HttpServer:
         self._tls = server_context(settings)
         self._runner: web.AppRunner | None = None
         bodies = Bodies(max_body_bytes=settings.max_body_bytes, limits=self._limits)
+        samples = SamplesApi(operations, telemetry, clock, bodies, formats or FormatSettings())
         self.endpoints: list[Endpoint] = [
             *Webhook(operations, telemetry, bodies).endpoints(),
-            *EventsApi(operations, telemetry, clock, bodies).endpoints(),
+            *EventsApi(operations, telemetry, clock, bodies, mappings).endpoints(),
+            *samples.endpoints(),
+            *CloudEventsApi(operations, telemetry, clock, bodies).endpoints(),
             *ControlsApi(operations, bodies).endpoints(),
+            *KnownGoodApi(known_good, bodies).endpoints(),
             *OfrepApi(last_known, self._limits).endpoints(),
             *IncidentsApi(operations, bodies).endpoints(),
+            *ReconciliationApi(operations, bodies).endpoints(),
             *PostMortemApi(operations, bodies).endpoints(),
             *QueryApi(operations, clock).endpoints(),
             *ExplainApi(operations, clock).endpoints(),

@@ -80,6 +80,12 @@ def sealed(incident: Incident, event: m.Sealed, now_ms: int) -> Next:
     )
     if intent.kind is LeverKind.TEMPORARY:
         incident = with_taken(incident, intent.op.op_id, event.applied, now_ms)
+    if event.unseen:
+        detail["unseen"] = event.unseen
+        incident = replace(incident, note=f"readers were not seen to follow: {event.unseen}")
+        if incident.state is State.FREEZING:
+            # It is in force for whoever reads it, and somebody who does not may still write (F2).
+            return moves.act_failed(incident, Reason.FREEZE_NOT_CONFIRMED, now_ms), detail
     if incident.state is not State.FLIPPING:
         return _done(incident, _REASON_WHEN_DONE[incident.state], now_ms), detail
     if intent.reasserts:

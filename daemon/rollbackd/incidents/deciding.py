@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from rollbackd.incidents import approval, moves
+from rollbackd.incidents import approval, moves, reconciling
 from rollbackd.incidents import messages as m
 from rollbackd.incidents.ledger import perhaps_taken, with_left
 from rollbackd.incidents.messages import Decision
@@ -68,7 +68,9 @@ def _decline(incident: Incident, _event: m.Decided, now_ms: int) -> Next:
 
 def _restore(incident: Incident, _event: m.Decided, _now_ms: int) -> Next:
     under_way = incident.state in _GIVING_BACK
-    return incident if under_way else replace(incident, restore_asked=True), {}
+    if under_way:
+        return incident, {}
+    return replace(reconciling.restore_said(incident), restore_asked=True), {}
 
 
 def _rotated(incident: Incident, _event: m.Decided, _now_ms: int) -> Next:

@@ -14,6 +14,7 @@ import msgspec
 
 from rollbackd.clock import Clock
 from rollbackd.incidents import messages as m
+from rollbackd.incidents import reconciling
 from rollbackd.incidents.gauges import IncidentGauges
 from rollbackd.incidents.pages import pages_for
 from rollbackd.incidents.performing import LeverRoom, patiently
@@ -28,6 +29,7 @@ from rollbackd.ports import (
     FreezeProbes,
     LeverTable,
     Notifier,
+    Reconciler,
     Reporter,
     StaleIncidentError,
     Store,
@@ -56,6 +58,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     probes: FreezeProbes
     targets: Targets
     auditor: Auditor
+    reconciler: Reconciler
     reporter: Reporter
     notifier: Notifier
     clock: Clock
@@ -90,6 +93,7 @@ class Drive:
             m.ConfirmFreeze: self._confirm_freeze,
             m.Watch: self._watch,
             m.AwaitPerson: self._await_person,
+            m.Reconcile: self._reconcile,
             m.RunAudit: self._audit,
         }
 
@@ -251,12 +255,20 @@ class Drive:
         await self._mail_within(wait_ms)
         return m.Continued()
 
+    async def _reconcile(self, _command: m.Reconcile) -> m.Event:
+        found = await self._around.reconciler.reconcile(self.incident)
+        return m.Reconciled(reconciliation=found)
+
     async def _audit(self, _command: m.RunAudit) -> m.Event:
         checks = await self._around.auditor.audit(self.incident)
+        found = None
+        if self._around.reconciler.lists(self.incident.scope):
+            found = await self._around.reconciler.reconcile(self.incident)
+            checks = [*checks, reconciling.audit_check(found)]
         for check in checks:
             result = "passed" if check.passed else "failed"
             self._around.telemetry.audit_checks.labels(check.name, result).inc()
-        return m.Audited(checks=checks)
+        return m.Audited(checks=checks, reconciliation=found)
 
     async def _mail_within(self, milliseconds: int) -> None:
         """Wait for an event from outside, but not longer."""

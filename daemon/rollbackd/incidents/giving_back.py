@@ -40,7 +40,11 @@ def given_back(incident: Incident, intent: Intent, event: m.GivenBack, now_ms: i
 
 def audited(incident: Incident, event: m.Audited, now_ms: int) -> Next:
     """Close it, unless a check failed; what no check may overlook is looked at here as well."""
-    incident = replace(incident, audit=event.checks)
+    incident = replace(
+        incident,
+        audit=event.checks,
+        reconciliation=event.reconciliation or incident.reconciliation,
+    )
     bad = [check.name for check in event.checks if not check.passed]
     bad += [name for name in _missing(incident) if name not in bad]
     if bad:

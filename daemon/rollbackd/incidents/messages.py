@@ -8,6 +8,7 @@ from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import AuditCheck, Confirmation, Evidence, Intent
 from rollbackd.model.levers import Applied, Change, LeverKind, Receipt
 from rollbackd.model.policy import BranchPolicy, FreezeProbe, LeverCall
+from rollbackd.model.reconciliation import Reconciliation
 from rollbackd.model.triggers import TargetReading, Trigger
 
 
@@ -67,6 +68,10 @@ class AwaitPerson(msgspec.Struct, frozen=True, kw_only=True):
     until_ms: int | None = None
 
 
+class Reconcile(msgspec.Struct, frozen=True, kw_only=True):
+    """Compare receipts with what is there downstream; answer `Reconciled`."""
+
+
 class RunAudit(msgspec.Struct, frozen=True, kw_only=True):
     """Check the result; answer `Audited`."""
 
@@ -106,10 +111,14 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True):
-    """The act took effect and was read back."""
+    """The act took effect and was read back.
+
+    `unseen` says why its readers were not seen to follow in time; mostly nothing.
+    """
 
     receipt: Receipt
     applied: Applied
+    unseen: str = ""
 
 
 class GivenBack(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,10 +156,17 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     drifted: list[Change] = []
 
 
+class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
+    """What the comparison found."""
+
+    reconciliation: Reconciliation
+
+
 class Audited(msgspec.Struct, frozen=True, kw_only=True):
-    """What the audit found."""
+    """What the audit found; with the comparison of receipts, where there is a listing."""
 
     checks: list[AuditCheck]
+    reconciliation: Reconciliation | None = None
 
 
 class TriggerJoined(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +200,14 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     by: str
 
 
+class ItemsAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """A person accepts open items of the reconciliation as they are, by key."""
+
+    keys: list[str]
+    by: str
+    because: str
+
+
 class CompensationAsked(msgspec.Struct, frozen=True, kw_only=True):
     """A later step of the unit failed: put the pointer back. Saying it twice changes nothing."""
 
@@ -198,10 +222,18 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
 
 #: Something the shell has to do.
 Command = (
-    Continue | CaptureEvidence | Prepare | Perform | ConfirmFreeze | Watch | AwaitPerson | RunAudit
+    Continue
+    | CaptureEvidence
+    | Prepare
+    | Perform
+    | ConfirmFreeze
+    | Watch
+    | AwaitPerson
+    | Reconcile
+    | RunAudit
 )
 
-#: Something that happened; the last four come from outside, at any time.
+#: Something that happened; the last five come from outside, at any time.
 Event = (
     Continued
     | Captured
@@ -213,9 +245,11 @@ Event = (
     | Failed
     | FreezeChecked
     | Read
+    | Reconciled
     | Audited
     | TriggerJoined
     | Decided
+    | ItemsAccepted
     | CompensationAsked
     | Resumed
 )

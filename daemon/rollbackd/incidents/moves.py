@@ -26,7 +26,7 @@ def enter(incident: Incident, state: State, reason: Reason, now_ms: int) -> Inci
     incident = replace(incident, state=state, reason=reason, todo=calls_in(incident, state))
     if state is State.WATCHING:
         hold = Hold(not_green_since_ms=now_ms)
-        return replace(incident, hold=hold, readings=[], worse_since_ms=None)
+        return replace(incident, hold=hold, readings=[], worse_since_ms=None, reconciliation=None)
     if state is State.FREEZING:
         return replace(incident, frozen_at_ms=None, confirmations=[])
     return incident

@@ -1,7 +1,10 @@
 """From a firing trigger to a new incident."""
 
+from collections.abc import Sequence
+
 from rollbackd.incidents.chain import chain
 from rollbackd.model.decisions import Reason
+from rollbackd.model.facts import ChangeEvent
 from rollbackd.model.incidents import Incident, JournalRecord, State, Unit
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import BranchPolicy
@@ -30,6 +33,7 @@ def new_incident(
     reason: Reason | None = None,
     note: str = "",
     unit: Unit | None = None,
+    changes: Sequence[ChangeEvent] = (),
 ) -> tuple[Incident, JournalRecord]:
     """A new incident with its first record.
 
@@ -55,6 +59,7 @@ def new_incident(
         pulled_by=pulled_by,
         note=note,
         unit=unit,
+        changes=list(changes),
     )
     detail: dict[str, object] = {"pulled_by": pulled_by, "note": note}
     if trigger is not None:
@@ -67,6 +72,8 @@ def new_incident(
         }
     if unit is not None:
         detail["unit"] = {"id": unit.id, "order": unit.order, "step": unit.index + 1}
+    if changes:
+        detail["changes"] = [str(change) for change in changes]
     record = JournalRecord(
         incident_id=incident_id,
         sequence=1,

@@ -13,7 +13,7 @@ from rollbackd.incidents import messages as m
 from rollbackd.model.decisions import Reason
 from rollbackd.model.events import KnownGood
 from rollbackd.model.incidents import Incident, Intent
-from rollbackd.model.levers import Applied, Change, PlanRequest, Receipt, Target
+from rollbackd.model.levers import Applied, Change, LeverKind, PlanRequest, Receipt, Target
 from rollbackd.ports import FencedOffError, Lever, LeverTable, TargetMovedError
 from rollbackd.telemetry import Telemetry
 
@@ -24,6 +24,12 @@ T = TypeVar("T")
 #: One call on a lever may take this long.
 DEADLINE_SECONDS: Final = 5.0
 _MAX_DELAY_MS: Final = 5_000
+#: Before anything has moved, a target in another system may be away this long until the next lever
+#: of the branch is tried.
+_AWAY_MS: Final = 60_000
+#: A target in another system is asked for drift this often: its API has a rate limit.
+_DRIFT_INTERVAL_MS: Final = 15_000
+_READER_DELAY_MS: Final = 200
 _NO_SUCH_LEVER: Final = "the decision tree names a lever that this daemon does not have"
 
 
@@ -31,7 +37,10 @@ class LeverRoom:
     """The levers behind one wrapper: deadline, retry of what may pass, metrics.
 
     A TemporaryError is tried again until it passes, because an incident cannot go anywhere else;
-    `on_stuck` is called once when that takes long.
+    `on_stuck` is called once when that takes long. Where it can go elsewhere it does: to the next
+    lever of the branch while nothing has moved, and on when only the readers of a target lag.
+
+    The table may be replaced meanwhile: each try takes the lever that is in force by then.
     """
 
     def __init__(
@@ -45,20 +54,19 @@ class LeverRoom:
         self._clock = clock
         self._telemetry = telemetry
         self._on_stuck = on_stuck
+        self._looked_at: dict[str, float] = {}
 
     async def prepare(
         self, incident: Incident, command: m.Prepare, known_good: KnownGood | None
     ) -> m.Prepared | m.NothingToMove | m.Refused:
         """Observe the target, plan the change and ask the lever whether it can be made."""
         call = command.call
-        lever = self._levers.get(call.lever)
-        if lever is None:
-            return m.Refused(call=call, index=command.index, message=_NO_SUCH_LEVER)
         target = Target(lever=call.lever, scope=incident.scope, name=call.name)
         evidence = incident.evidence
         pins_seen = evidence.pins_seen.get("canary", {}) if evidence else {}
+        name, away_ms = call.lever, self._away_ms(command)
         try:
-            observed = await self._patiently(incident, lambda: lever.observe(target))
+            observed = await self._ask(incident, name, lambda it: it.observe(target), away_ms)
             request = PlanRequest(
                 target=target,
                 observed=observed,
@@ -66,12 +74,15 @@ class LeverRoom:
                 params=call.params,
                 pins_seen=pins_seen,
             )
+            lever = self._lever(name)
             after = lever.plan(request)
             if after is None:
                 return m.NothingToMove(call=call, index=command.index)
-            change = Change(target=target, before=observed, after=after)
-            objection = await self._patiently(incident, lambda: lever.preflight(change))
-        except PermanentError as error:
+            known = known_good.targets.get(target.key) if known_good else None
+            facts = known.facts if known is not None and known.value == after else {}
+            change = Change(target=target, before=observed, after=after, facts=facts)
+            objection = await self._ask(incident, name, lambda it: it.preflight(change), away_ms)
+        except (PermanentError, TemporaryError) as error:
             return m.Refused(call=call, index=command.index, message=str(error))
         if objection:
             return m.Refused(call=call, index=command.index, message=objection)
@@ -82,24 +93,24 @@ class LeverRoom:
     ) -> m.Sealed | m.GivenBack | m.Failed:
         """Do what the intent says, unless reading the target shows that it was done already."""
         lever_name = intent.change.target.lever
-        lever = self._levers.get(lever_name)
-        if lever is None:
-            return m.Failed(reason=Reason.LEVER_FAILED, message=_NO_SUCH_LEVER)
         self._telemetry.lever_attempts.labels(lever_name).inc()
         started = self._clock.monotonic()
         tries = _Tries()
         try:
             if intent.reverts is None:
-                event: m.Sealed | m.GivenBack = await self._apply(incident, lever, intent, tries)
+                event: m.Sealed | m.GivenBack = await self._apply(incident, intent, tries)
             else:
-                event = await self._give_back(incident, lever, intent)
+                event = await self._give_back(incident, intent)
         except TargetMovedError as error:
-            return self._failure(lever_name, Reason.TARGET_MOVED, error)
+            failed = self._failure(lever_name, Reason.TARGET_MOVED, error)
+            # Who takes over a measure cannot tell whether it was taken before the target moved.
+            measure = intent.kind is LeverKind.TEMPORARY and intent.reverts is None
+            return replace(failed, may_stand=measure and intent.inherited)
         except FencedOffError as error:
             self._telemetry.fence_rejections.inc()
             return self._failure(lever_name, Reason.FENCED_OFF, error)
         except PermanentError as error:
-            may_stand = await self._may_stand(incident, lever, intent, tries)
+            may_stand = await self._may_stand(incident, intent, tries)
             failed = self._failure(lever_name, Reason.LEVER_FAILED, error)
             return replace(failed, may_stand=may_stand)
         took = self._clock.monotonic() - started
@@ -109,15 +120,22 @@ class LeverRoom:
     async def drifted(self, changes: Sequence[Change]) -> list[Change]:
         """Of flips that should stand, those that were read not to: each from what is there now.
 
-        A target that cannot be read has not drifted; it is read again with the next reading.
+        A target that cannot be read, or was read a moment ago, has not drifted; it is read again
+        with one of the next readings.
         """
-        seen = [await self._drifted(change) for change in changes]
+        now = self._clock.monotonic()
+        recently = now - _DRIFT_INTERVAL_MS / 1_000
+        self._looked_at = {key: at for key, at in self._looked_at.items() if at > recently}
+        due = [change for change in changes if str(change.target) not in self._looked_at]
+        seen = await asyncio.gather(*(self._drifted(change) for change in due))
         return [change for change in seen if change is not None]
 
     async def _drifted(self, change: Change) -> Change | None:
         lever = self._levers.get(change.target.lever)
         if lever is None:
             return None
+        if lever.reader_timeout_ms is not None:
+            self._looked_at[str(change.target)] = self._clock.monotonic()
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 if await lever.verify(change):
@@ -131,34 +149,66 @@ class LeverRoom:
         # between the two reads it may have come back
         return None if now.value == change.after else replace(change, before=now)
 
-    async def _apply(
-        self, incident: Incident, lever: Lever, intent: Intent, tries: "_Tries"
-    ) -> m.Sealed:
-        change = intent.change
+    async def _apply(self, incident: Incident, intent: Intent, tries: "_Tries") -> m.Sealed:
+        change, name = intent.change, intent.change.target.lever
 
-        async def apply() -> Applied:
+        async def apply(lever: Lever) -> Applied:
             tries.sent += 1
             return await lever.apply(change, intent.op)
 
-        observed = await self._patiently(incident, lambda: lever.observe(change.target))
+        observed = await self._ask(incident, name, lambda it: it.observe(change.target))
         reconciled = observed.value == change.after
         if reconciled:
             applied = Applied(
                 change=change, op_id=intent.op.op_id, version=observed.version, replayed=True
             )
         elif observed.version == change.before.version:
-            applied = await self._patiently(incident, apply)
+            applied = await self._ask(incident, name, apply)
         else:
             raise TargetMovedError(
                 f"{change.target} holds {observed.value} instead of {change.before.value}"
             )
-        if not await self._patiently(incident, lambda: lever.verify(change)):
-            raise TargetMovedError(f"{change.target} was not {change.after} when read back")
-        return m.Sealed(receipt=self._receipt(intent, applied, reconciled), applied=applied)
+        unseen = await self._read_back(incident, change)
+        receipt = self._receipt(intent, applied, reconciled)
+        return m.Sealed(receipt=receipt, applied=applied, unseen=unseen)
 
-    async def _may_stand(
-        self, incident: Incident, lever: Lever, intent: Intent, tries: "_Tries"
-    ) -> bool:
+    async def _read_back(self, incident: Incident, change: Change) -> str:
+        """Read the target and its readers; why these were not seen to follow, or nothing.
+
+        Readers that lag for longer than the lever gives them hold nobody up: what was written does
+        stand, and people are told. Raises TargetMovedError when it does not.
+        """
+        name, target = change.target.lever, change.target
+
+        async def seen(lever: Lever) -> bool:
+            if await lever.verify(change):
+                return True
+            if (await lever.observe(target)).value == change.after:
+                raise TemporaryError(
+                    f"{target} was written, and its readers see something else",
+                    delay_ms=_READER_DELAY_MS,
+                )
+            return False
+
+        unseen = ""
+        timeout_ms = self._lever(name).reader_timeout_ms
+        try:
+            stands = await self._ask(incident, name, seen, timeout_ms)
+        except TemporaryError:
+            now = await self._ask(incident, name, lambda it: it.observe(target))
+            stands = now.value == change.after
+            try:
+                # it may have been the target that did not answer, and not its readers
+                stands = await self._ask(incident, name, seen, 0)
+            except TemporaryError as error:
+                unseen = str(error)
+        if not stands:
+            raise TargetMovedError(f"{target} was not {change.after} when read back")
+        if unseen:
+            await self._on_stuck(incident, f"readers were not seen to follow: {unseen}")
+        return unseen
+
+    async def _may_stand(self, incident: Incident, intent: Intent, tries: "_Tries") -> bool:
         """Whether an act that failed, or an earlier try of it, took effect or still may."""
         change = intent.change
         if intent.reverts is not None:
@@ -166,24 +216,37 @@ class LeverRoom:
         if intent.inherited or tries.sent > 1:
             # The answer to the last try says nothing about one that had none.
             return True
+        if not tries.sent:
+            return False
         try:
-            now = await self._patiently(incident, lambda: lever.observe(change.target))
+            now = await self._ask(
+                incident, change.target.lever, lambda it: it.observe(change.target)
+            )
         except PermanentError:
             return True
         return now.value == change.after
 
-    async def _give_back(self, incident: Incident, lever: Lever, intent: Intent) -> m.GivenBack:
-        applied = intent.reverts
+    async def _give_back(self, incident: Incident, intent: Intent) -> m.GivenBack:
+        applied, target = intent.reverts, intent.change.target
         assert applied is not None
-        restored = await self._patiently(incident, lambda: lever.revert(applied, intent.op))
-        now = await self._patiently(incident, lambda: lever.observe(intent.change.target))
+        restored = await self._ask(incident, target.lever, lambda it: it.revert(applied, intent.op))
+        try:
+            now = await self._ask(incident, target.lever, lambda it: it.observe(target))
+            after, version = now.value, now.version
+        except PermanentError as error:
+            # It was given back, or left alone; what has become of the target since is no failure.
+            logger.warning(
+                "cannot read what was given back",
+                extra={"target": str(target), "because": str(error)},
+            )
+            after, version = (intent.change.before.value if restored else {}), applied.version
         receipt = Receipt(
             op_id=intent.op.op_id,
-            target=intent.change.target,
+            target=target,
             before=intent.change.after,
             requested=intent.change.before.value,
-            after=now.value,
-            version=now.version,
+            after=after,
+            version=version,
             epoch=intent.op.epoch,
             started_at_ms=intent.started_at_ms,
             sealed_at_ms=self._clock.now(),
@@ -208,8 +271,35 @@ class LeverRoom:
         self._telemetry.lever_failures.labels(lever, reason).inc()
         return m.Failed(reason=reason, message=str(error))
 
-    async def _patiently(self, incident: Incident, call: Callable[[], Awaitable[T]]) -> T:
-        return await patiently(call, self._clock, lambda e: self._on_stuck(incident, e))
+    def _lever(self, name: str) -> Lever:
+        lever = self._levers.get(name)
+        if lever is None:
+            raise PermanentError(_NO_SUCH_LEVER)
+        return lever
+
+    def _away_ms(self, command: m.Prepare) -> int | None:
+        """How long a target may be away before another lever is tried; None where there is none."""
+        lever = self._levers.get(command.call.lever)
+        # the levers on the controls all wait for the same store
+        alone = lever is None or lever.reader_timeout_ms is None
+        return None if alone or command.index is None else _AWAY_MS
+
+    async def _ask(
+        self,
+        incident: Incident,
+        name: str,
+        verb: Callable[[Lever], Awaitable[T]],
+        give_up_after_ms: int | None = None,
+    ) -> T:
+        async def ask() -> T:
+            return await verb(self._lever(name))
+
+        return await patiently(
+            ask,
+            self._clock,
+            lambda error: self._on_stuck(incident, error),
+            give_up_after_ms=give_up_after_ms,
+        )
 
 
 class _Tries:
@@ -224,10 +314,12 @@ async def patiently(
     on_stuck: Callable[[str], Awaitable[None]],
     *,
     stuck_after_ms: int = 60_000,
+    give_up_after_ms: int | None = None,
 ) -> T:
     """Call until it does not raise TemporaryError, each try under a deadline, with backoff.
 
-    `on_stuck` is called once, with the error's text, when that takes longer than `stuck_after_ms`.
+    `on_stuck` is called once, with the error's text, when that takes longer than `stuck_after_ms`;
+    the TemporaryError itself is raised when it takes `give_up_after_ms` or longer.
     """
     delay_ms = 50
     first_failure: float | None = None
@@ -242,7 +334,10 @@ async def patiently(
             message, wanted_ms = f"no answer within {DEADLINE_SECONDS:g} s", 0
         now = clock.monotonic()
         first_failure = first_failure if first_failure is not None else now
-        if not told and (now - first_failure) * 1_000 >= stuck_after_ms:
+        failing_ms = (now - first_failure) * 1_000
+        if give_up_after_ms is not None and failing_ms >= give_up_after_ms:
+            raise TemporaryError(message)
+        if not told and failing_ms >= stuck_after_ms:
             told = True
             await on_stuck(message)
         wait_ms = min(max(delay_ms, wanted_ms), _MAX_DELAY_MS)

@@ -77,6 +77,13 @@ class Runner:
         drive.tell(m.Resumed(epoch=await self._around.store.next_epoch(drive.incident.scope)))
         return await drive.hear(m.Decided(decision=decision, by=by))
 
+    async def accept(self, incident_id: str, keys: list[str], *, by: str, because: str) -> bool:
+        """Pass on that a person accepts items of the reconciliation; as `decide`."""
+        drive = self._drives.get(incident_id)
+        if drive is None or not drive.incident.is_open:
+            return False
+        return await drive.hear(m.ItemsAccepted(keys=keys, by=by, because=because))
+
     async def compensate(self, incident_id: str, *, because: str) -> bool:
         """Have a step of a unit put back, once the act that is under way has ended.
 

@@ -17,6 +17,7 @@ from rollbackd.incidents import (
     freezing,
     giving_back,
     moves,
+    reconciling,
     reverting,
     turning,
     watching,
@@ -39,7 +40,8 @@ def next_command(incident: Incident) -> m.Command | None:
     if incident.pending is not None:
         return m.Perform(intent=incident.pending)
     if turning.turns(incident):
-        return m.Continue()
+        owed = turning.restores_next(incident) and reconciling.is_owed(incident)
+        return m.Reconcile() if owed else m.Continue()
     if incident.state in _ACTING and incident.todo:
         return m.Prepare(call=incident.todo[0])
     return _WAITING.get(incident.state, _go_on)(incident)
@@ -207,9 +209,16 @@ _ANSWERS: Final[dict[type[m.Command], tuple[type[m.Event], ...]]] = {
     m.ConfirmFreeze: (m.FreezeChecked,),
     m.Watch: (m.Read,),
     m.AwaitPerson: (m.Continued,),
+    m.Reconcile: (m.Reconciled,),
     m.RunAudit: (m.Audited,),
 }
-_FROM_OUTSIDE: Final = (m.TriggerJoined, m.Decided, m.CompensationAsked, m.Resumed)
+_FROM_OUTSIDE: Final = (
+    m.TriggerJoined,
+    m.Decided,
+    m.ItemsAccepted,
+    m.CompensationAsked,
+    m.Resumed,
+)
 _HANDLERS: Final[dict[type[m.Event], Callable[[Incident, Any, int], Next]]] = {
     m.Continued: _continued,
     m.Captured: _captured,
@@ -221,9 +230,11 @@ _HANDLERS: Final[dict[type[m.Event], Callable[[Incident, Any, int], Next]]] = {
     m.Failed: acting.failed,
     m.FreezeChecked: _freeze_checked,
     m.Read: watching.read,
+    m.Reconciled: reconciling.reconciled,
     m.Audited: giving_back.audited,
     m.TriggerJoined: _trigger_joined,
     m.Decided: deciding.decided,
+    m.ItemsAccepted: reconciling.accepted,
     m.CompensationAsked: deciding.compensation_asked,
     m.Resumed: _resumed,
 }

@@ -44,6 +44,11 @@ def turns(incident: Incident) -> bool:
     return _compensates(incident) or _restores(incident) or _taken_over(incident)
 
 
+def restores_next(incident: Incident) -> bool:
+    """Whether the turn that comes next is to give everything back."""
+    return _restores(incident) and not _compensates(incident)
+
+
 def turn(incident: Incident, now_ms: int) -> Next:
     """Go there: what the unit needs comes first, then what a person said."""
     if _compensates(incident):
@@ -77,6 +82,9 @@ def _take_over(incident: Incident, now_ms: int) -> Next:
     if policy.rotate is None and incident.flipped_at_ms is not None:
         # the flip may wait for its rotation, now or when it is asserted again (F1)
         policy = replace(policy, rotate=incident.policy.rotate)
+    if policy.reconcile == "off":
+        # what made the branch before compare receipts is not undone by another symptom
+        policy = replace(policy, reconcile=incident.policy.reconcile)
     detail: Detail = {
         "from": incident.branch,
         "to": policy.branch,

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from rollbackd.incidents import messages as m
-from rollbackd.incidents import moves
+from rollbackd.incidents import moves, reconciling
 from rollbackd.incidents.checklist import MAX_READING_GAP_MS, advance_hold, overall
 from rollbackd.incidents.freezing import freeze_stands
 from rollbackd.incidents.moves import Detail, Next
@@ -27,7 +27,13 @@ _REASON_OF_VERDICT: Final = {
 
 
 def watch(incident: Incident) -> m.Command:
-    """Read the targets, and the pointers that were flipped: the last flip of each."""
+    """Read the targets, and the pointers that were flipped: the last flip of each.
+
+    Once they were green for the hold, receipts are compared where the branch says so; what gives
+    anything back is the reading after that.
+    """
+    if _held(incident) and reconciling.is_owed(incident):
+        return m.Reconcile()
     last = {str(flip.change.target): flip.change for flip in incident.flips}
     return m.Watch(flips=list(last.values()))
 
@@ -42,7 +48,9 @@ def read(incident: Incident, event: m.Read, now_ms: int) -> Next:
     if since_ms is not None and now_ms - since_ms >= policy.worse_after.for_ms:
         reason = Reason.WORSE_AFTER_ACTING
         return moves.enter(incident, State.REVERTING, reason, now_ms), detail
-    if hold.green_ms >= policy.hold_ms:
+    if _held(incident):
+        if reconciling.is_owed(incident):
+            return incident, detail
         incident = replace(incident, green_at_ms=now_ms)
         return moves.enter(incident, State.RESTORING, Reason.HOLD_COMPLETE, now_ms), detail
     since_ms = hold.not_green_since_ms
@@ -68,6 +76,12 @@ def is_worse(incident: Incident, readings: Sequence[TargetReading]) -> bool:
     )
 
 
+def _held(incident: Incident) -> bool:
+    """Whether they were green for the hold, and still are."""
+    hold = incident.hold
+    return hold.green_ms >= incident.policy.hold_ms and hold.verdict is Verdict.GREEN
+
+
 def _noted(incident: Incident, readings: list[TargetReading], now_ms: int) -> Next:
     verdict = overall(readings)
     changed = [(r.name, r.verdict) for r in readings] != [
@@ -81,6 +95,7 @@ def _noted(incident: Incident, readings: list[TargetReading], now_ms: int) -> Ne
         reason=_REASON_OF_VERDICT[verdict],
         worse_since_ms=_worse_since(incident, readings, now_ms),
         trace=_traced(incident.trace, readings, now_ms),
+        reconciliation=incident.reconciliation if verdict is Verdict.GREEN else None,
     )
     incident, detail = moves.page_overdue(incident, now_ms)
     if changed:

@@ -3,10 +3,21 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar, cast
 
+import msgspec
+
 from rollbackd.clock import Clock
 from rollbackd.errors import PermanentError
 from rollbackd.model.controls import DEFAULTS, Control, ControlValue, Kind, WriteResult
-from rollbackd.model.levers import Applied, Change, LeverKind, Observation, Op, PlanRequest, Target
+from rollbackd.model.levers import (
+    Applied,
+    Change,
+    LeverKind,
+    NoParams,
+    Observation,
+    Op,
+    PlanRequest,
+    Target,
+)
 from rollbackd.ports import Controls, FencedOffError, TargetMovedError
 
 
@@ -19,10 +30,12 @@ class ControlLever(ABC):
     name: ClassVar[str]
     kind: ClassVar[LeverKind]
     control: ClassVar[Kind]
-    #: The settings that the decision tree may give, with their defaults.
-    defaults: ClassVar[dict[str, object]] = {}
+    Params: ClassVar[type[msgspec.Struct]] = NoParams
+    Settings: ClassVar[type[msgspec.Struct] | None] = None
     #: Whether a target of this lever goes by a name (`flag:canary`).
     named: ClassVar[bool] = False
+    #: Applications read the very control that is read back.
+    reader_timeout_ms: ClassVar[int | None] = None
 
     def __init__(self, controls: Controls, clock: Clock) -> None:
         self._controls = controls
@@ -67,10 +80,6 @@ class ControlLever(ABC):
         earlier = cast("ControlValue | None", change.before.undo.get("trip"))
         await self._trip(change.target, earlier, control.version, op)
         return True
-
-    def params(self, request: PlanRequest) -> dict[str, object]:
-        """The lever's settings: what the tree says over the defaults."""
-        return {**self.defaults, **request.params}
 
     def control_name(self, target: Target) -> str:
         """`flag:canary` for a named target, else the kind alone."""

@@ -1,11 +1,23 @@
 """`degrade`: answer with less work (requirements P1)."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from rollbackd.errors import PermanentError
+import msgspec
+from msgspec import Meta
+
 from rollbackd.levers.control_lever import ControlLever
+from rollbackd.levers.lever_type import params_of
 from rollbackd.model.controls import ControlValue, Kind
 from rollbackd.model.levers import LeverKind, PlanRequest
+
+
+class DegradeParams(msgspec.Struct, frozen=True, kw_only=True):
+    """How far to go down."""
+
+    level: Annotated[
+        int,
+        Meta(ge=0, le=4, description="1 skip rerank, 2 lower k, 3 short chain, 4 cite only."),
+    ] = 2
 
 
 class Degrade(ControlLever):
@@ -17,11 +29,10 @@ class Degrade(ControlLever):
     name: ClassVar[str] = "degrade"
     kind: ClassVar[LeverKind] = LeverKind.TEMPORARY
     control: ClassVar[Kind] = Kind.DEGRADE
-    defaults: ClassVar[dict[str, object]] = {"level": 2}
+    Params: ClassVar[type[msgspec.Struct]] = DegradeParams
 
     def plan(self, request: PlanRequest) -> ControlValue | None:
         """The wanted level, or None when it is reached."""
-        level, now = self.params(request)["level"], request.observed.value.get("level", 0)
-        if not isinstance(level, int) or isinstance(level, bool) or not 0 <= level <= 4:
-            raise PermanentError(f"degrade level `{level}` is not one of 0, 1, 2, 3, 4")
+        level = params_of(request, DegradeParams).level
+        now = request.observed.value.get("level", 0)
         return None if isinstance(now, int) and now >= level else {"level": level}

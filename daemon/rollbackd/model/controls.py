@@ -33,6 +33,8 @@ class Kind(StrEnum):
     CACHE = "cache"
     #: `{"requests_per_second": 20, "burst": 40, "breaker": "closed"}`
     THROTTLE = "throttle"
+    #: `{"paused": true, "groups": ["billing"]}`: Kafka consumer groups; none named are all
+    CONSUMERS = "consumers"
 
 
 #: What an application sees where nothing was ever written.
@@ -45,6 +47,7 @@ DEFAULTS: Final[dict[Kind, ControlValue]] = {
     Kind.WRITES: {"blocked": False, "scope": "none", "retry_after_seconds": 0},
     Kind.CACHE: {"generation": 0, "namespace": ""},
     Kind.THROTTLE: {"requests_per_second": None, "burst": None, "breaker": "closed"},
+    Kind.CONSUMERS: {"paused": False, "groups": []},
 }
 
 

@@ -37,6 +37,8 @@ class Reason(StrEnum):
     INPUT_COVERAGE = "input_coverage"
     #: What runs is what is known to be good: there is nothing to go back to.
     KNOWN_GOOD_IS_CURRENT = "known_good_is_current"
+    #: Nobody changed anything about the scope lately, and the branch wants a change to roll back.
+    NO_RECENT_CHANGE = "no_recent_change"
     #: A maintenance window covers the scope.
     MAINTENANCE_WINDOW = "maintenance_window"
     #: A change freeze covers the scope, and the policy respects it.
@@ -101,6 +103,10 @@ class Reason(StrEnum):
     AUDIT_PASSED = "audit_passed"
     #: The audit found something a person has to look at.
     AUDIT_FAILED = "audit_failed"
+    #: Receipts and what is there downstream agree, or a person has accepted what does not.
+    RECEIPTS_AGREE = "receipts_agree"
+    #: No listing is configured for the service: receipts are compared with nothing.
+    NO_LISTING = "no_listing"
     #: The intent was reconciled by reading the target after a restart.
     RECONCILED = "reconciled"
 
@@ -115,6 +121,10 @@ class Reason(StrEnum):
     FENCED_OFF = "fenced_off"
     #: The freeze could not be confirmed.
     FREEZE_NOT_CONFIRMED = "freeze_not_confirmed"
+    #: Receipts and what is there downstream do not agree: writers stay frozen.
+    RECEIPTS_DISAGREE = "receipts_disagree"
+    #: Receipts could not be compared with what is there downstream.
+    RECEIPTS_UNKNOWN = "receipts_unknown"
     #: No lever of the branch is left to try.
     NO_LEVER_LEFT = "no_lever_left"
     #: A temporary measure is past its deadline.

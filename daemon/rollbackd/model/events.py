@@ -10,6 +10,7 @@ from typing import NamedTuple, overload
 import msgspec
 
 from rollbackd.model.facts import AnyFact, ChangeEvent
+from rollbackd.model.known_good import Baseline, SetStatus, set_id
 from rollbackd.model.labels import Labels, Scope
 from rollbackd.model.pins import Pins
 
@@ -125,6 +126,8 @@ class KnownGood(msgspec.Struct, frozen=True, kw_only=True):
     `baseline` is metric -> statistic -> value, e.g. `{"delta_s": {"p95": 0.41, "count": 1800}}`;
     it is served as the series `baseline:<metric>:<statistic>`. `controls` is control name -> value;
     `targets` is what stood at targets outside the controls, by `<lever>` or `<lever>:<name>`.
+
+    Only the status of a stored set ever changes.
     """
 
     scope: Scope
@@ -132,7 +135,40 @@ class KnownGood(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at_ms: int
     controls: dict[str, object] = {}
     targets: dict[str, KnownTarget] = {}
-    baseline: dict[str, dict[str, float]] = {}
+    baseline: Baseline = {}
+    #: How long the measured window was; 0 when the baseline came from outside, or there is none.
+    window_ms: int = 0
+    #: Who recorded it; empty for an event.
+    by: str = ""
+    note: str = ""
+    #: The request that it answers; empty for an event.
+    key: str = ""
+    status: SetStatus = SetStatus.GOOD
+    #: When somebody gave it its status, 0 when it has had it from the beginning.
+    status_at_ms: int = 0
+    status_by: str = ""
+
+    @property
+    def id(self) -> str:
+        """Its name, over everything but the status."""
+        content = [
+            self.pins,
+            self.controls,
+            self.targets,
+            self.baseline,
+            self.window_ms,
+            self.by,
+            self.note,
+            self.key,
+        ]
+        return set_id(self.scope, self.recorded_at_ms, content)
+
+    @property
+    def good_since_ms(self) -> int | None:
+        """Since when it counts as good; the newest of a scope is the one in force."""
+        if self.status is not SetStatus.GOOD:
+            return None
+        return self.status_at_ms or self.recorded_at_ms
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

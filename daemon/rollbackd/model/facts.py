@@ -3,11 +3,14 @@
 A fact carries what bounded labels cannot: keys, users, hashes. None of it becomes a label.
 """
 
+from array import array
 from enum import StrEnum
+from sys import getsizeof
+from typing import NamedTuple
 
 import msgspec
 
-from rollbackd.model.labels import Scope
+from rollbackd.model.labels import Labels, Scope
 from rollbackd.model.pins import Pins
 
 
@@ -125,6 +128,39 @@ class Retried(Fact, frozen=True, kw_only=True, gc=False):
     adhered: int = 0
 
 
+class Vectors(NamedTuple):
+    """Embeddings of what was asked and retrieved, in single precision and all of one length."""
+
+    question: "array[float]"
+    context: "array[float]"
+    anchor: "array[float] | None" = None
+
+
+class Scorable(Fact, frozen=True, kw_only=True, gc=False):
+    """What was asked and what was retrieved for it, for a scorer (requirements O2).
+
+    Texts, or their embeddings where the sender has them. Neither is ever shown.
+    """
+
+    #: Of the series that its scores are written to, the name aside: those of the event's values.
+    labels: Labels
+    question: str = ""
+    context: str = ""
+    #: What should have been retrieved; of gold questions only.
+    anchor: str = ""
+    vectors: Vectors | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes while it waits, about."""
+        if self.vectors is not None:
+            return sum(getsizeof(vector) for vector in self.vectors if vector is not None)
+        return getsizeof(self.question) + getsizeof(self.context) + getsizeof(self.anchor)
+
+    def __repr__(self) -> str:
+        return f"Scorable({self.scope}, {self.time_ms}, {self.size} bytes)"
+
+
 AnyFact = (
     AnswerServed
     | CacheRead
@@ -134,6 +170,7 @@ AnyFact = (
     | RetrieverSeen
     | LambdaProbed
     | Retried
+    | Scorable
 )
 
 
@@ -160,3 +197,8 @@ class ChangeEvent(msgspec.Struct, frozen=True, kw_only=True):
     after: str = ""
     by: str = ""
     link: str = ""
+
+    def __str__(self) -> str:
+        moved = f" {self.before} -> {self.after}".replace("  ", " ") if self.after else ""
+        by = f" by {self.by}" if self.by else ""
+        return f"{self.kind} `{self.subject}`{moved}{by}"

@@ -5,9 +5,11 @@ from enum import StrEnum
 import msgspec
 
 from rollbackd.model.decisions import Reason
+from rollbackd.model.facts import ChangeEvent
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import Applied, Change, LeverKind, Op, Receipt
 from rollbackd.model.policy import BranchPolicy, LeverCall
+from rollbackd.model.reconciliation import ReconciledItem, Reconciliation
 from rollbackd.model.triggers import TargetReading, Trigger, Verdict
 
 
@@ -215,6 +217,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     opened_at_ms: int
     entered_at_ms: int
     triggers: list[Trigger] = []
+    #: What was changed about the scope before it was opened: the likely causes, oldest first.
+    changes: list[ChangeEvent] = []
     evidence: Evidence | None = None
     #: Levers of the branch that were tried, as indexes into `policy.levers`.
     tried: list[int] = []
@@ -260,6 +264,10 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     reverted: bool = False
     #: The unit wants this step put back, once nothing is pending.
     compensation_asked: bool = False
+    #: The last comparison of receipts with what is there downstream; None when it has to be made.
+    reconciliation: Reconciliation | None = None
+    #: What a person has accepted of it, as it was found.
+    accepted_items: list[ReconciledItem] = []
     unit: Unit | None = None
     #: Exit targets at each reading, thinned when it grows long.
     trace: list[TracePoint] = []

@@ -19,11 +19,18 @@ class LeverKind(StrEnum):
     FORWARD = "forward"
 
 
+class NoParams(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a lever that the decision tree can only name."""
+
+
 class LeverSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What the decision tree may say of a lever: where it belongs, and which settings it takes."""
+    """What the decision tree may say of a lever: where it belongs, and which params it takes."""
 
     kind: LeverKind
-    params: tuple[str, ...] = ()
+    #: A Struct: names, types, defaults and what they mean.
+    params: type[msgspec.Struct] = NoParams
+    #: Whether a call has to name the flag, alias or pointer.
+    named: bool = False
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,8 +42,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
 
     def __str__(self) -> str:
-        name = f":{self.name}" if self.name else ""
-        return f"{self.lever}{name}@{self.scope}"
+        return f"{self.key}@{self.scope}"
+
+    @property
+    def key(self) -> str:
+        """`<lever>` or `<lever>:<name>`: what the target is called within its scope."""
+        return f"{self.lever}:{self.name}" if self.name else self.lever
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +59,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     value: dict[str, object]
     version: int
     undo: dict[str, object] = {}
+    #: What else is so at the target, e.g. `{"documents": 120345}`; recorded with a known good set.
+    facts: dict[str, object] = {}
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +69,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     before: Observation
     after: dict[str, object]
+    #: What was so when `after` stood there and was recorded as good; the preflight compares it.
+    facts: dict[str, object] = {}
 
 
 class Op(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,14 +1,21 @@
 """The decision tree as values: what a branch may do and when it is done."""
 
+from typing import Final
+
 import msgspec
+
+#: Words of `reconcile`: compare receipts before writers are let go. Without a listing for the
+#: service the first one asks a person, the second one goes on.
+REQUIRED: Final = "required"
+WHERE_LISTED: Final = "where_listed"
 
 
 class FreezeProbe(msgspec.Struct, frozen=True, kw_only=True):
     """One proof that writers really stand still; a freeze without it is not confirmed.
 
     `kind` is `write` (a probe write that must be refused), `consumers` (a Kafka consumer group
-    that must hold no partition) or `acknowledgements` (every live guard of the scope must run with
-    the fence); `params` are the probe's own settings.
+    that must hold no partition or stand idle) or `acknowledgements` (every live guard of the scope
+    must run with the fence of writers or of consumers); `params` are the probe's own settings.
     """
 
     kind: str
@@ -114,6 +121,12 @@ class BranchPolicy(msgspec.Struct, frozen=True, kw_only=True):
     #: Times that a pointer which somebody moved back during the hold is flipped again.
     max_reasserts: int = 1
     worse_after: WorseAfter = WorseAfter()
+    #: How far back a change counts as the likely cause of a trigger.
+    changes_within_ms: int = 3_600_000
+    #: Whether nothing is pulled where nobody changed anything within that time.
+    requires_change: bool = False
+    #: `required`, `where_listed` or `off`: whether receipts are compared before a reopening.
+    reconcile: str = "off"
     #: Branches that show the same symptoms: the pins that changed decide between them (K8). They
     #: are carried whole, without those that they share with in turn.
     shares_symptoms_with: list["BranchPolicy"] = []

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from rollbackd.clock import Clock
+from rollbackd.model.events import KnownGood
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.ports import Notifier
 
@@ -26,10 +27,16 @@ class FanOut:
     """Tells each notifier, and keeps those running that send in the background."""
 
     def __init__(
-        self, notifiers: Sequence[Notifier], senders: Sequence[Sender], clock: Clock
+        self,
+        notifiers: Sequence[Notifier],
+        senders: Sequence[Sender],
+        clock: Clock,
+        *,
+        hear_of_known_good: Sequence[Callable[[KnownGood], None]] = (),
     ) -> None:
         self._all: list[Notifier] = [*notifiers, *senders]
         self._senders = senders
+        self._hear_of_known_good = hear_of_known_good
         self._clock = clock
 
     async def page(self, incident: Incident, reason: str) -> None:
@@ -47,6 +54,14 @@ class FanOut:
                 notifier.decided(incident, record)
             except Exception:
                 logger.exception("a notifier failed", extra={"notifier": _name(notifier)})
+
+    def known_good_changed(self, known_good: KnownGood) -> None:
+        """Pass on that a set was recorded, promoted or retired."""
+        for hears in self._hear_of_known_good:
+            try:
+                hears(known_good)
+            except Exception:
+                logger.exception("a notifier failed", extra={"notifier": repr(hears)})
 
     async def run(self) -> None:
         """Keep every sender running until cancelled."""

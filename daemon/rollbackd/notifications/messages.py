@@ -5,6 +5,7 @@ import hashlib
 import msgspec
 import orjson
 
+from rollbackd.model.events import KnownGood
 from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.notifications.links import Links, rfc3339
 from rollbackd.settings import Occasion
@@ -37,6 +38,26 @@ def decision_message(incident: Incident, record: JournalRecord, links: Links) ->
         "decision": decision(record),
     }
     return Message(event_id(record), as_json(document))
+
+
+def known_good_message(known_good: KnownGood) -> Message:
+    """A known good set was recorded, promoted or retired."""
+    message_id = f"{known_good.id}-{known_good.status}-{known_good.status_at_ms}"
+    who = known_good.status_by or known_good.by
+    text = f"{known_good.scope}: {known_good.id} is {known_good.status}, says {who}"
+    at_ms = known_good.status_at_ms or known_good.recorded_at_ms
+    envelope = _envelope(message_id, Occasion.KNOWN_GOOD, text, known_good.status, at_ms)
+    about = {
+        "id": known_good.id,
+        "service": known_good.scope.service,
+        "region": known_good.scope.region,
+        "status": known_good.status,
+        "by": who,
+        "note": known_good.note,
+        "pins": known_good.pins,
+        "recorded_at": rfc3339(known_good.recorded_at_ms),
+    }
+    return Message(message_id, as_json({**envelope, "set": about}))
 
 
 def event_id(record: JournalRecord) -> str:

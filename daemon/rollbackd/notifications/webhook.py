@@ -12,11 +12,17 @@ import msgspec
 
 from rollbackd.clock import Clock
 from rollbackd.errors import PermanentError, RollbackdError, TemporaryError
+from rollbackd.model.events import KnownGood
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.notifications.channel import Channel
 from rollbackd.notifications.delivery import Deliveries, backoff_ms
 from rollbackd.notifications.links import Links
-from rollbackd.notifications.messages import Message, decision_message, page_message
+from rollbackd.notifications.messages import (
+    Message,
+    decision_message,
+    known_good_message,
+    page_message,
+)
 from rollbackd.notifications.signing import signed_headers
 from rollbackd.settings import Occasion, Secret, WebhookSettings, read_secret
 from rollbackd.telemetry import Telemetry
@@ -54,6 +60,11 @@ class WebhookNotifier:
         """Queue a decision."""
         if Occasion.DECISION in self._settings.occasions:
             self._put(decision_message(incident, record, self._links))
+
+    def known_good_changed(self, known_good: KnownGood) -> None:
+        """Queue that a set was recorded, promoted or retired."""
+        if Occasion.KNOWN_GOOD in self._settings.occasions:
+            self._put(known_good_message(known_good))
 
     async def run(self) -> None:
         """Send until cancelled."""

@@ -1,11 +1,12 @@
-"""Every live guard of the scope says that it runs with the fence, and that no write is under way.
+"""Every live guard of the scope says that it runs with the fence, and that nothing is under way.
 
 A guard acknowledges a version of the `writes` control once every write that it had let in before
-has come out. One that was silent for longer than its lease writes nothing before it has read the
-controls again, and reads the fence then; so only those within their lease have to be waited for.
+has come out, and one of the `consumers` control once every turn of a consumer has ended. One that
+was silent for longer than its lease does neither before it has read the controls again, and reads
+the fence then; so only those within their lease have to be waited for.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -24,17 +25,26 @@ _NAMED: Final = 3
 
 class _Params(msgspec.Struct, frozen=True, kw_only=True):
     readers: int = 1
+    control: Literal["writes", "consumers"] = "writes"
 
 
-class _Writes(msgspec.Struct, frozen=True, kw_only=True):
+class _Fence(msgspec.Struct, frozen=True, kw_only=True):
+    """What either control says; the other's fields are as if nothing stood still."""
+
     blocked: bool = False
+    paused: bool = False
+    groups: tuple[str, ...] = ()
 
 
 class _Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a guard writes of itself; `controls` holds the token of each control by name."""
+    """What a guard writes of itself; `controls` holds the token of each control by name.
+
+    `groups` are the Kafka consumer groups that it has consumed for.
+    """
 
     lease_ms: int
     controls: dict[str, str] = {}
+    groups: tuple[str, ...] = ()
 
 
 class AcknowledgementsProbe:
@@ -47,9 +57,9 @@ class AcknowledgementsProbe:
         """Read the acknowledgements once. Raises PermanentError, TemporaryError."""
         if self._redis is None:
             raise PermanentError("the controls are not in Redis, where guards acknowledge them")
-        wanted = msgspec.convert(params, _Params).readers
+        wanted = msgspec.convert(params, _Params)
         keys = ScopeKeys(str(incident.scope))
-        control = keys.control("writes")
+        control = keys.control(wanted.control)
         stands, said, seen, time = await self._redis.read_many(
             [
                 ("HMGET", control, "effective", "version", "epoch"),
@@ -59,41 +69,58 @@ class AcknowledgementsProbe:
             ]
         )
         effective, version, epoch = stands
-        if not _blocks(effective):
+        fence = _fence(effective)
+        if not (fence.blocked if wanted.control == "writes" else fence.paused):
             return _unconfirmed("the fence does not stand")
         token = str(Token(epoch=int(epoch or 0), version=int(version or 0)))
         now_ms = time[0] * 1000 + time[1] // 1000
         at_ms = dict(zip(seen[::2], map(float, seen[1::2]), strict=True))
         live = _live(said, at_ms, now_ms)
-        missing = sorted(name for name, writes in live.items() if writes != token)
+        missing = sorted(
+            name for name, each in live.items() if each.controls.get(wanted.control) != token
+        )
         if missing:
             named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
             return _unconfirmed(f"{len(missing)} of {len(live)} readers do not say so: {named}")
-        if len(live) < wanted:
-            return _unconfirmed(f"{len(live)} of at least {wanted} readers say so")
-        return Confirmation(probe=_NAME, confirmed=True, detail=f"all {len(live)} readers say so")
+        count, whom = len(live), "readers"
+        if wanted.control == "consumers":
+            count, whom = _fewest(live, fence.groups)
+        if count < wanted.readers:
+            return _unconfirmed(f"{count} of at least {wanted.readers} {whom} say so")
+        return Confirmation(probe=_NAME, confirmed=True, detail=f"all {count} {whom} say so")
 
 
-def _blocks(effective: bytes | None) -> bool:
+def _fence(effective: bytes | None) -> _Fence:
     try:
-        return bool(effective) and msgspec.json.decode(effective or b"{}", type=_Writes).blocked
+        return msgspec.json.decode(effective or b"{}", type=_Fence)
     except msgspec.MsgspecError:
-        return False
+        return _Fence()
 
 
-def _live(said: dict[bytes, bytes], seen: dict[bytes, float], now_ms: int) -> dict[str, str]:
-    """The `writes` token of each reader within its lease; empty for one that cannot be read."""
-    live: dict[str, str] = {}
+def _fewest(live: dict[str, _Acknowledgement], groups: tuple[str, ...]) -> tuple[int, str]:
+    """How many consume for the group that the fewest consume for: a mistyped one has none."""
+    if not groups:
+        return sum(bool(each.groups) for each in live.values()), "consumers"
+    counts = [(sum(name in each.groups for each in live.values()), name) for name in groups]
+    count, name = min(counts)
+    return count, f"consumers of `{name}`"
+
+
+def _live(
+    said: dict[bytes, bytes], seen: dict[bytes, float], now_ms: int
+) -> dict[str, _Acknowledgement]:
+    """What each reader within its lease says; nothing for one that cannot be read."""
+    live: dict[str, _Acknowledgement] = {}
     for reader, text in said.items():
         name = reader.decode(errors="replace")
         try:
             acknowledgement = msgspec.json.decode(text, type=_Acknowledgement)
         except msgspec.MsgspecError:
-            live[name] = ""
+            live[name] = _Acknowledgement(lease_ms=0)
             continue
         silent_ms = now_ms - seen.get(reader, 0.0)
         if silent_ms <= acknowledgement.lease_ms * _CLOCK_DRIFT:
-            live[name] = acknowledgement.controls.get("writes", "")
+            live[name] = acknowledgement
     return live
 
 

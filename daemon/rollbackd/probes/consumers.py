@@ -1,5 +1,11 @@
-"""A Kafka consumer group whose members hold no partition writes nothing that it read."""
+"""A Kafka consumer group whose members hold no partition writes nothing that it read.
 
+Paused members hold theirs. With `idle_ms` it is enough that nothing is committed for so long: that
+shows a member which does not obey the pause, as long as something is produced, and so stands beside
+the acknowledgements of those that do.
+"""
+
+import asyncio
 from typing import Any, Final, cast
 
 import msgspec
@@ -21,10 +27,11 @@ _DEAD: Final = "Dead"
 
 class _Params(msgspec.Struct, frozen=True, kw_only=True):
     group: str
+    idle_ms: int = 0
 
 
 class ConsumersProbe:
-    """Confirmed when the group has no member, or only members without a partition.
+    """Confirmed when the group has no member, or only members without a partition, or idle ones.
 
     A group that the broker does not know is not confirmed: its name may be mistyped. Nor is one
     that is about to share its partitions out.
@@ -37,11 +44,13 @@ class ConsumersProbe:
         """Describe the group once. Raises PermanentError, OSError."""
         if self._kafka is None:
             raise PermanentError("the config names no Kafka to ask: add `kafka:`")
-        group = msgspec.convert(params, _Params).group
+        wanted = msgspec.convert(params, _Params)
+        group = wanted.group
         admin: Any = cast("Any", AIOKafkaAdminClient)(**client_options(self._kafka))
         try:
             await admin.start()
             (described,) = await admin.describe_consumer_groups([group])
+            commits = wanted.idle_ms > 0 and await _commits(admin, wanted)
         except KafkaError as error:
             raise PermanentError(f"Kafka cannot be asked: {type(error).__name__}") from error
         finally:
@@ -49,21 +58,31 @@ class ConsumersProbe:
         code, _, state, _, _, members, *_ = described.groups[0]
         if code:
             raise PermanentError(f"group `{group}`: {cast('Any', for_code)(code).__name__}")
-        because = _objection(state, members)
+        because = _objection(state)
         if because:
             return Confirmation(probe=_NAME, confirmed=False, detail=f"group `{group}` {because}")
-        return Confirmation(probe=_NAME, confirmed=True, detail=f"group `{group}` holds nothing")
+        held = sum(_partitions(member[4]) for member in members)
+        if not held:
+            detail = f"group `{group}` holds nothing"
+        elif wanted.idle_ms and not commits:
+            detail = f"group `{group}` committed nothing for {wanted.idle_ms} ms"
+        else:
+            still = "still commits" if wanted.idle_ms else f"still holds {held} partitions"
+            return Confirmation(probe=_NAME, confirmed=False, detail=f"group `{group}` {still}")
+        return Confirmation(probe=_NAME, confirmed=True, detail=detail)
 
 
-def _objection(state: str, members: list[tuple[Any, ...]]) -> str:
-    if state == _EMPTY:
-        return ""
+async def _commits(admin: Any, wanted: _Params) -> bool:
+    """Whether the committed offsets change between two looks."""
+    before = await admin.list_consumer_group_offsets(wanted.group)
+    await asyncio.sleep(wanted.idle_ms / 1_000)
+    return bool(before != await admin.list_consumer_group_offsets(wanted.group))
+
+
+def _objection(state: str) -> str:
     if state == _DEAD:
         return "is not known to the broker"
-    if state != _STABLE:
-        return f"is in state {state}"
-    held = sum(_partitions(member[4]) for member in members)
-    return f"still holds {held} partitions" if held else ""
+    return "" if state in {_EMPTY, _STABLE} else f"is in state {state}"
 
 
 def _partitions(assignment: bytes) -> int:

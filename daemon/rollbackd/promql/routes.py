@@ -66,7 +66,7 @@ class Routes:
         lateness_ms: int,
         refused: dict[Refusal, int],
     ) -> Taken:
-        """Append rows, in which there is no NaN, to their series or sort them in.
+        """Append rows to their series or sort them in.
 
         What is later than `latest_ms`, or by more than the lateness older than the newest of its
         series, is counted in `refused`. Routes that were taken whole are added to `arrived`.
@@ -90,7 +90,10 @@ class Routes:
                     if not held:
                         series.append(time_ms, value)
                         continue
-                    if not value >= held[-1]:  # what follows NaN, too
+                    if not value >= held[-1]:  # NaN and what follows it, too
+                        if value != value:  # noqa: PLR0124  # it may be the stale marker
+                            series.append(time_ms, value)
+                            continue
                         series.dropped_at = time_ms
                         if value < series.readers.least:
                             series.readers.widen(value)

@@ -1,6 +1,7 @@
 """`decision-tree.yaml` -> DecisionTree, with every problem at its position."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -9,8 +10,15 @@ from rollbackd.documents.diagnostics import Diagnostic, Position
 from rollbackd.documents.reader import Document, Fields, Reader
 from rollbackd.documents.yaml import compose
 from rollbackd.model.levers import LeverKind, LeverSpec
-from rollbackd.model.policy import BranchPolicy, DecisionTree, ExitTarget, LeverCall
-from rollbackd.rulefmt.freeze_probes import read_probes
+from rollbackd.model.policy import (
+    REQUIRED,
+    WHERE_LISTED,
+    BranchPolicy,
+    DecisionTree,
+    ExitTarget,
+    LeverCall,
+)
+from rollbackd.rulefmt.freeze_probes import ANYBODY, Askable, read_probes
 from rollbackd.rulefmt.guard_settings import (
     BRANCH_KEYS,
     TREE_KEYS,
@@ -19,6 +27,7 @@ from rollbackd.rulefmt.guard_settings import (
     read_tree_limits,
 )
 from rollbackd.rulefmt.source_text import SourceText, locate
+from rollbackd.settings.structs import read_struct
 
 _DEFAULTS: Final = (
     "mode",
@@ -37,9 +46,12 @@ _BRANCH: Final = (
     "throttle",
     "targets",
     "needs_known_good",
+    "reconcile",
     "shares_symptoms_with",
 )
 
+
+_RECONCILE: Final = (REQUIRED, WHERE_LISTED, "off")
 
 #: What is wrong with an expression, at its place.
 ExpressionCheck = Callable[[SourceText], list[Diagnostic]]
@@ -51,20 +63,18 @@ def read_decision_tree(
     file: str,
     levers: Mapping[str, LeverSpec],
     check_expression: ExpressionCheck,
-    with_kafka: bool = True,
+    askable: Askable = ANYBODY,
 ) -> DecisionTree:
     """Read and check a tree; `levers` are those that the daemon has, by name.
 
-    `check_expression` is asked about each exit target, and `with_kafka` says whether there is a
-    Kafka for probes to ask. Raises DocumentError with every problem.
+    `check_expression` is asked about each exit target, and `askable` says whom the probes of
+    a freeze can ask. Raises DocumentError with every problem.
     """
     document = Document(file, text)
     root = compose(text, file=file)
     tree = DecisionTree(branches={})
     if root is not None:
-        tree = _TreeReader(document, levers, check_expression, with_kafka).read(
-            Reader(document, root)
-        )
+        tree = _TreeReader(document, levers, check_expression, askable).read(Reader(document, root))
     else:
         document.report(Position(file, 1, 1), "tree/no-branch", "the file is empty")
     document.raise_errors()
@@ -77,10 +87,10 @@ class _TreeReader:
         document: Document,
         levers: Mapping[str, LeverSpec],
         check_expression: ExpressionCheck,
-        with_kafka: bool,  # noqa: FBT001  # one private caller
+        askable: Askable,
     ) -> None:
         self._document = document
-        self._with_kafka = with_kafka
+        self._askable = askable
         self._check_expression = check_expression
         self._levers = levers
         self._sharing: dict[str, Reader] = {}
@@ -137,6 +147,7 @@ class _TreeReader:
             throttle=self._calls(f, "throttle", LeverKind.TEMPORARY),
             exit_targets=self._chosen(f.get("targets"), targets),
             needs_known_good=f.read("needs_known_good", Reader.boolean, default=True),
+            reconcile=f.read("reconcile", lambda r: r.choice(_RECONCILE, "off"), base.reconcile),
         )
         if policy.levers and policy.rotate is None:
             reader.problem(
@@ -170,13 +181,20 @@ class _TreeReader:
         params = f.get("params")
         plain = params.plain() if params is not None else {}
         if params is not None and lever:
-            params.fields(self._levers[lever].params)
+            read_struct(params, self._levers[lever].params, Path())
+        name = f.read("name", Reader.string, "")
+        if lever and self._levers[lever].named and not name:
+            reader.problem(
+                "tree/no-name",
+                f"lever `{lever}` moves one of several; this does not say which",
+                fix="add `name: NAME`",
+            )
         return LeverCall(
             lever=lever,
-            name=f.read("name", Reader.string, ""),
+            name=name,
             params=plain if isinstance(plain, dict) else {},
             reverts=f.read("reverts", Reader.string_list, []),
-            confirm=f.read("confirm", lambda r: read_probes(r, with_kafka=self._with_kafka), []),
+            confirm=f.read("confirm", lambda r: read_probes(r, self._askable), []),
         )
 
     def _with_shared_symptoms(self, branches: dict[str, BranchPolicy]) -> dict[str, BranchPolicy]:

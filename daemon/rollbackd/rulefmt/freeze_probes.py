@@ -1,29 +1,42 @@
 """`confirm:` of a freeze -> FreezeProbe: what has to prove that writers stand still."""
 
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from rollbackd.documents.reader import Fields, Reader
 from rollbackd.model.policy import FreezeProbe
 
 _WRITE: Final = ("probe", "url", "method", "body", "token_file", "refused_with")
-_CONSUMERS: Final = ("probe", "group")
-_ACKNOWLEDGEMENTS: Final = ("probe", "readers")
+_CONSUMERS: Final = ("probe", "group", "idle")
+#: One probe has three seconds, the two looks included.
+_LONGEST_IDLE_MS: Final = 2_000
+_ACKNOWLEDGEMENTS: Final = ("probe", "readers", "control")
+#: Fences that guards acknowledge.
+_FENCES: Final = ("writes", "consumers")
 _METHODS: Final = ("POST", "PUT", "PATCH", "DELETE")
 #: 423 Locked and 503 Service Unavailable: how a service says that it takes no writes (K20).
 _REFUSALS: Final = (423, 503)
 
 
-def read_probes(reader: Reader, *, with_kafka: bool) -> list[FreezeProbe]:
-    """Every probe of the list; one that is wrong is reported and left out.
+class Askable(NamedTuple):
+    """Whom the config lets probes ask."""
 
-    `with_kafka` says whether there is a Kafka to ask.
-    """
-    probes = [_probe(item, with_kafka=with_kafka) for item in reader.items()]
+    kafka: bool = True
+    #: Guards acknowledge where they read the controls: in Redis.
+    guards: bool = True
+
+
+#: What holds where there is no config.
+ANYBODY: Final = Askable()
+
+
+def read_probes(reader: Reader, askable: Askable) -> list[FreezeProbe]:
+    """Every probe of the list; one that is wrong is reported and left out."""
+    probes = [_probe(item, askable) for item in reader.items()]
     return [probe for probe in probes if probe is not None]
 
 
-def _probe(reader: Reader, *, with_kafka: bool) -> FreezeProbe | None:
+def _probe(reader: Reader, askable: Askable) -> FreezeProbe | None:
     kinds = {str(key): value for key, value in reader.entries()}
     named = kinds.get("probe")
     if named is None:
@@ -33,17 +46,26 @@ def _probe(reader: Reader, *, with_kafka: bool) -> FreezeProbe | None:
     if kind == "write":
         return FreezeProbe(kind=kind, params=_write(reader.fields(_WRITE, required=("url",))))
     if kind == "consumers":
-        if not with_kafka:
+        if not askable.kafka:
             named.problem(
                 "tree/probe-kafka",
                 "the config names no Kafka whose consumer group could be asked",
                 fix="add `kafka:` to the config, or confirm the freeze by a `write` probe",
             )
         f = reader.fields(_CONSUMERS, required=("group",))
-        return FreezeProbe(kind=kind, params={"group": f.read("group", _text, "")})
+        group, idle_ms = f.read("group", _text, ""), f.read("idle", _idle, 0)
+        return FreezeProbe(kind=kind, params={"group": group, "idle_ms": idle_ms})
     if kind == "acknowledgements":
+        if not askable.guards:
+            named.problem(
+                "tree/probe-guards",
+                "the controls are not in Redis, where guards acknowledge them",
+                fix="add `controls: redis` to the config, or confirm the freeze by a `write` probe",
+            )
         f = reader.fields(_ACKNOWLEDGEMENTS)
-        return FreezeProbe(kind=kind, params={"readers": f.read("readers", _readers, 1)})
+        control = f.read("control", lambda r: r.choice(_FENCES, "writes"), "writes")
+        readers = f.read("readers", _readers, 1)
+        return FreezeProbe(kind=kind, params={"readers": readers, "control": control})
     return None
 
 
@@ -60,6 +82,14 @@ def _write(f: Fields) -> dict[str, object]:
 def _readers(reader: Reader) -> int:
     """How many have to have read it: never none, which is what a mistyped scope has."""
     return reader.integer(1, minimum=1, maximum=100_000)
+
+
+def _idle(reader: Reader) -> int:
+    """How long nothing may be committed, in milliseconds."""
+    value = reader.duration_ms(1)
+    if not 0 < value <= _LONGEST_IDLE_MS:
+        reader.problem("value/range", "`idle` must be above `0s` and at most `2s`")
+    return value
 
 
 def _text(reader: Reader) -> str:

@@ -31,6 +31,8 @@ BRANCH_KEYS: Final = (
     "confirm_freeze",
     "max_reasserts",
     "worse_after",
+    "changes_within",
+    "requires_change",
 )
 #: What stands at the top of a tree.
 TREE_KEYS: Final = (
@@ -64,6 +66,8 @@ def read_branch_limits(f: Fields, base: BranchPolicy) -> BranchPolicy:
         confirm_freeze_ms=_duration(f, "confirm_freeze", base.confirm_freeze_ms),
         max_reasserts=_count(f, "max_reasserts", base.max_reasserts, minimum=0),
         worse_after=f.read("worse_after", _worse_after, base.worse_after),
+        changes_within_ms=_duration(f, "changes_within", base.changes_within_ms),
+        requires_change=f.read("requires_change", Reader.boolean, default=base.requires_change),
     )
 
 

@@ -1,5 +1,6 @@
 """The config file -> one frozen Settings. The only reader of the environment and of secrets."""
 
+from rollbackd.settings.formats import FormatSettings
 from rollbackd.settings.notifications import (
     AlertmanagerSettings,
     CloudEventsSettings,
@@ -9,6 +10,7 @@ from rollbackd.settings.notifications import (
     ReceiverSettings,
     WebhookSettings,
 )
+from rollbackd.settings.pins import AutoPinSettings, PinSettings, RatioSettings
 from rollbackd.settings.reading import (
     default_settings,
     load_settings,
@@ -35,12 +37,14 @@ from rollbackd.settings.values import (
 
 __all__ = [
     "AlertmanagerSettings",
+    "AutoPinSettings",
     "Backend",
     "ClientCertificateSettings",
     "ClockSettings",
     "CloudEventsSettings",
     "ContentMode",
     "EngineSettings",
+    "FormatSettings",
     "HttpSettings",
     "KafkaSettings",
     "KafkaTopic",
@@ -48,6 +52,8 @@ __all__ = [
     "NotificationSettings",
     "Occasion",
     "Permission",
+    "PinSettings",
+    "RatioSettings",
     "ReceiverSettings",
     "RedisSettings",
     "ScopeLabels",

@@ -50,6 +50,8 @@ def check_consistency(document: Document, settings: Settings, keys: Mapping[str,
         )
     _check_paths(document, at("rules"), settings.rules)
     _check_paths(document, at("decision_tree"), [settings.decision_tree])
+    if settings.levers is not None:
+        _check_paths(document, at("levers"), [settings.levers])
 
 
 def _check_paths(document: Document, where: Position, paths: Iterable[Path]) -> None:

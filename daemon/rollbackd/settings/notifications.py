@@ -13,6 +13,8 @@ class Occasion(StrEnum):
     PAGE = "page"
     #: A record was written to an incident's journal.
     DECISION = "decision"
+    #: A known good set was recorded, promoted or retired.
+    KNOWN_GOOD = "known_good"
 
 
 class ContentMode(StrEnum):

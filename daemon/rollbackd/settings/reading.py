@@ -13,10 +13,18 @@ from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position,
 from rollbackd.documents.reader import Document, Reader
 from rollbackd.documents.yaml import compose
 from rollbackd.settings.consistency import check_consistency
+from rollbackd.settings.detectors import DetectorSettings
+from rollbackd.settings.formats import FormatSettings
+from rollbackd.settings.mappings import check_mappings
 from rollbackd.settings.notifications import NotificationSettings
+from rollbackd.settings.pins import PinSettings
 from rollbackd.settings.receivers import read_notifications
+from rollbackd.settings.reconciliation import ReconciliationSettings
 from rollbackd.settings.scalars import file_of, optional_file, path_of, positive_duration
+from rollbackd.settings.scoring import ScoringSettings
+from rollbackd.settings.structs import read_struct
 from rollbackd.settings.values import (
+    TOPIC_FORMATS,
     Backend,
     ClientCertificateSettings,
     ClockSettings,
@@ -65,6 +73,7 @@ def survey_settings(path: Path) -> tuple[Settings, list[Diagnostic]]:
         reader = Reader(document, root)
         settings, keys = _settings(reader, path), reader.key_positions()
     check_consistency(document, settings, keys)
+    check_mappings(document, settings, keys, shipped_rules() / "mappings")
     return settings, document.diagnostics
 
 
@@ -105,9 +114,11 @@ def _settings(reader: Reader, path: Path) -> Settings:
     default = default_settings(path)
     f = reader.fields(
         (
-            "state_dir", "pause_file", "http", "store", "controls", "redis", "kafka", "rules",
-            "decision_tree", "scope_labels", "engine", "lints", "clock", "notifications",
-            "log_level",
+            "state_dir", "pause_file", "http", "store", "controls", "redis", "kafka", "mappings",
+            "rules",
+            "decision_tree", "levers", "scope_labels", "engine", "lints", "clock", "notifications",
+            "reconciliation",
+            "pins", "detectors", "scoring", "formats", "log_level",
         )
     )  # fmt: skip
     store = f.read("store", _backend, Backend.SQLITE)
@@ -119,14 +130,27 @@ def _settings(reader: Reader, path: Path) -> Settings:
         controls=f.read("controls", _backend, store),
         redis=f.read("redis", lambda r: _redis(r, folder), None),
         kafka=f.read("kafka", lambda r: _kafka(r, folder), None),
+        mappings=f.read("mappings", lambda r: [path_of(i, folder) for i in r.items()], []),
         rules=f.read("rules", lambda r: [path_of(i, folder) for i in r.items()], default.rules),
         decision_tree=f.read("decision_tree", lambda r: path_of(r, folder), default.decision_tree),
+        levers=f.read("levers", lambda r: path_of(r, folder), None),
         scope_labels=f.read("scope_labels", _scope_labels, ScopeLabels()),
         engine=f.read("engine", _engine, EngineSettings()),
         lints=f.read("lints", _lints, LintSettings()),
         clock=f.read("clock", _clock, ClockSettings()),
         notifications=f.read(
             "notifications", lambda r: read_notifications(r, folder), NotificationSettings()
+        ),
+        pins=f.read("pins", lambda r: read_struct(r, PinSettings, folder), None) or PinSettings(),
+        detectors=f.read("detectors", lambda r: read_struct(r, DetectorSettings, folder), None)
+        or DetectorSettings(),
+        scoring=f.read("scoring", lambda r: read_struct(r, ScoringSettings, folder), None),
+        formats=f.read("formats", lambda r: read_struct(r, FormatSettings, folder), None)
+        or FormatSettings(),
+        reconciliation=f.read(
+            "reconciliation",
+            lambda r: read_struct(r, ReconciliationSettings, folder) or default.reconciliation,
+            default.reconciliation,
         ),
         log_level=f.read(
             "log_level", lambda r: r.choice(("debug", "info", "warning", "error"), "info"), "info"
@@ -274,11 +298,13 @@ def _kafka(reader: Reader, folder: Path) -> KafkaSettings:
 
 
 def _topic(reader: Reader) -> KafkaTopic:
-    f = reader.fields(("name", "format"), required=("name",))
-    formats = ("auto", "native", "alertmanager")
+    f = reader.fields(("name", "format", "mapping"), required=("name",))
+    if "mapping" in f and "format" in f:
+        f.problem("mapping", "config/exclusive-keys", "`mapping` and `format` exclude each other")
     return KafkaTopic(
         name=f.read("name", Reader.string, ""),
-        format=f.read("format", lambda r: r.choice(formats, "auto"), "auto"),
+        format=f.read("format", lambda r: r.choice(TOPIC_FORMATS, "auto"), "auto"),
+        mapping=f.read("mapping", Reader.string, ""),
     )
 
 

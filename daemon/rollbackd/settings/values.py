@@ -2,10 +2,16 @@
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from rollbackd.settings.detectors import DetectorSettings
+from rollbackd.settings.formats import FormatSettings
 from rollbackd.settings.notifications import NotificationSettings
+from rollbackd.settings.pins import PinSettings
+from rollbackd.settings.reconciliation import ReconciliationSettings
+from rollbackd.settings.scoring import ScoringSettings
 
 
 class Permission(StrEnum):
@@ -84,11 +90,20 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
     wait_replicas: int = 0
 
 
+#: What a topic may hold; `auto` is native events and Alertmanager notifications, told by shape.
+TOPIC_FORMATS: Final = (
+    "auto", "native", "alertmanager", "cloudevents", "otlp_json", "otlp_protobuf",
+    "prometheus_json", "remote_write", "remote_write_v2", "telegraf",
+)  # fmt: skip
+
+
 class KafkaTopic(msgspec.Struct, frozen=True, kw_only=True):
-    """One topic; `format` is `auto`, `native` or `alertmanager`."""
+    """One topic; `format` is one of `TOPIC_FORMATS`."""
 
     name: str
     format: str = "auto"
+    #: The mapping that its records are read by, instead of a format; empty for none.
+    mapping: str = ""
 
 
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,14 +176,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     controls: Backend = Backend.SQLITE
     redis: RedisSettings | None = None
     kafka: KafkaSettings | None = None
+    #: Mapping files and folders of mapping files, beside the shipped ones.
+    mappings: list[Path] = []
     #: Rule files and folders of rule files.
     rules: list[Path] = []
     decision_tree: Path = Path()
+    #: The levers on other systems; None where there are none.
+    levers: Path | None = None
     scope_labels: ScopeLabels = ScopeLabels()
     engine: EngineSettings = EngineSettings()
     lints: LintSettings = LintSettings()
     clock: ClockSettings = ClockSettings()
     notifications: NotificationSettings = NotificationSettings()
+    reconciliation: ReconciliationSettings = ReconciliationSettings()
+    pins: PinSettings = PinSettings()
+    detectors: DetectorSettings = DetectorSettings()
+    #: None: texts and vectors in events are left alone.
+    scoring: ScoringSettings | None = None
+    formats: FormatSettings = FormatSettings()
     log_level: str = "info"
     #: The file that this came from, for messages and for reload.
     path: Path = Path()

@@ -71,6 +71,8 @@ def _time_of(batch: Batch) -> int | None:
         *(sample.time_ms for sample in batch.samples),
         *(seen.time_ms for seen in batch.pins),
         *(known.recorded_at_ms for known in batch.known_good),
+        *(fact.time_ms for fact in batch.facts),
+        *(change.time_ms for change in batch.changes),
         *(alert.ends_at_ms or alert.starts_at_ms for alert in batch.alerts),
     ]
     return max(times, default=None)

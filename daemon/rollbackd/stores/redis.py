@@ -14,6 +14,7 @@ from rollbackd.incidents.states import IllegalTransitionError, check_transition
 from rollbackd.model.events import AlertStatus, KnownGood
 from rollbackd.model.history import Act, History, Latch, Trip, act_of, trip_of
 from rollbackd.model.incidents import Incident, JournalRecord, State
+from rollbackd.model.known_good import SetStatus
 from rollbackd.model.labels import Scope
 from rollbackd.model.triggers import RuleInstance, RuleState
 from rollbackd.ports import DeadLetter, InboxEntry, Pause, ScopeBusyError
@@ -30,12 +31,12 @@ from rollbackd.stores.records import (
     shortened,
     stale,
 )
+from rollbackd.stores.redis_known_good import PUT_KNOWN_GOOD, RedisKnownGood
 
 _ACCEPT: Final = Script.load(__package__, "accept")
 _ADVANCE: Final = Script.load(__package__, "advance")
 _NEXT_EPOCH: Final = Script.load(__package__, "next_epoch")
 _OPEN_INCIDENT: Final = Script.load(__package__, "open_incident")
-_PUT_KNOWN_GOOD: Final = Script.load(__package__, "put_known_good")
 _PUT_RULE_STATES: Final = Script.load(__package__, "put_rule_states")
 
 
@@ -49,6 +50,7 @@ class RedisStore:
         self._connection = connection
         self._wait_replicas = wait_replicas
         self._closed = False
+        self._known_good = RedisKnownGood(connection, self._change)
 
     @classmethod
     async def open(cls, connection: RedisConnection, *, wait_replicas: int = 0) -> Self:
@@ -59,7 +61,7 @@ class RedisStore:
                 " `appendonly yes` there, or `wait_replicas` here"
             )
         await connection.use(
-            _ACCEPT, _ADVANCE, _NEXT_EPOCH, _OPEN_INCIDENT, _PUT_KNOWN_GOOD, _PUT_RULE_STATES
+            _ACCEPT, _ADVANCE, _NEXT_EPOCH, _OPEN_INCIDENT, PUT_KNOWN_GOOD, _PUT_RULE_STATES
         )
         return cls(connection, wait_replicas=wait_replicas)
 
@@ -197,25 +199,33 @@ class RedisStore:
         """See `ports.Store`."""
         await self._change(("HSET", at.LATCHES, f"{latch.scope} {latch.branch}", encode(latch)))
 
-    async def put_known_good(self, known_good: KnownGood) -> None:
-        """See `ports.Store`; one that is older than the stored one is let go."""
-        keys = [at.of_scope(known_good.scope, "known_good")]
-        await self._change(
-            ("SADD", at.SCOPES, str(known_good.scope)),
-            _PUT_KNOWN_GOOD.call(keys, known_good.recorded_at_ms, encode(known_good)),
-        )
+    async def put_known_good(self, known_good: KnownGood) -> KnownGood:
+        """See `ports.Store`."""
+        return await self._known_good.put(known_good)
 
     async def known_good(self, scope: Scope) -> KnownGood | None:
         """See `ports.Store`."""
-        body = await self._connection.read("HGET", at.of_scope(scope, "known_good"), "body")
-        return None if body is None else decode(body, KnownGood)
+        return await self._known_good.in_force(scope)
 
     async def all_known_good(self) -> list[KnownGood]:
         """See `ports.Store`."""
-        bodies = await self._of_scopes(
-            lambda scope: ("HGET", at.of_scope(scope, "known_good"), "body")
-        )
-        return [decode(body, KnownGood) for body in bodies]
+        return await self._known_good.all_in_force()
+
+    async def known_good_sets(
+        self, scope: Scope | None = None, *, limit: int = 100
+    ) -> list[KnownGood]:
+        """See `ports.Store`."""
+        return await self._known_good.sets(scope, limit=limit)
+
+    async def known_good_set(self, set_id: str) -> KnownGood | None:
+        """See `ports.Store`."""
+        return await self._known_good.one(set_id)
+
+    async def set_known_good_status(
+        self, set_id: str, status: SetStatus, *, by: str, now_ms: int
+    ) -> KnownGood | None:
+        """See `ports.Store`."""
+        return await self._known_good.set_status(set_id, status, by=by, now_ms=now_ms)
 
     async def set_pause(self, pause: Pause | None) -> None:
         """See `ports.Store`."""

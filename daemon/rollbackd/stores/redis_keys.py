@@ -4,7 +4,12 @@ rollbackd:{service/region}:incident:<id>   HASH version, state, body, act (JSON,
 rollbackd:{service/region}:open            STRING, id of the scope's open incident
 rollbackd:{service/region}:journal:<id>    LIST of records (JSON), oldest first
 rollbackd:{service/region}:epoch           STRING, the last epoch that was granted
-rollbackd:{service/region}:known_good      HASH recorded_at_ms, body (JSON)
+rollbackd:{service/region}:known_good      HASH id, body (JSON) of the set in force
+rollbackd:{service/region}:known_good_sets HASH id -> set (JSON), at most 100
+rollbackd:{service/region}:known_good_order ZSET of their ids by recorded_at_ms
+rollbackd:{service/region}:known_good_good ZSET of the ids of good ones by since when
+rollbackd:{service/region}:known_good_keys HASH key of the request -> id
+rollbackd:{store}:known_good_scopes        HASH id -> scope
 rollbackd:{store}:scopes                   SET of scopes with incidents or a known good set
 rollbackd:{store}:incidents                ZSET of incident ids by opened_at_ms
 rollbackd:{store}:incident_scopes          HASH incident id -> scope
@@ -34,6 +39,7 @@ INCIDENTS: Final = "rollbackd:{store}:incidents"
 INCIDENT_SCOPES: Final = "rollbackd:{store}:incident_scopes"
 ACTS: Final = "rollbackd:{store}:acts"
 TRIPS: Final = "rollbackd:{store}:trips"
+KNOWN_GOOD_SCOPES: Final = "rollbackd:{store}:known_good_scopes"
 LATCHES: Final = "rollbackd:{store}:latches"
 PAUSE: Final = "rollbackd:{store}:pause"
 RULE_STATES: Final = "rollbackd:{store}:rule_states"
@@ -50,6 +56,17 @@ SEQUENCE: Final = "rollbackd:{store}:inbox:sequence"
 def of_scope(scope: Scope | str, part: str) -> str:
     """A key that lies with the scope's others."""
     return f"rollbackd:{{{scope}}}:{part}"
+
+
+def of_known_good(scope: Scope) -> tuple[str, str, str, str, str]:
+    """The keys that the script about known good sets touches."""
+    return (
+        of_scope(scope, "known_good_sets"),
+        of_scope(scope, "known_good_order"),
+        of_scope(scope, "known_good_good"),
+        of_scope(scope, "known_good"),
+        of_scope(scope, "known_good_keys"),
+    )
 
 
 def of_incident(incident: Incident) -> tuple[str, str, str]:

@@ -93,4 +93,24 @@ MIGRATIONS: Final = (
         "CREATE TABLE scopes (scope TEXT PRIMARY KEY) STRICT",
         "INSERT INTO scopes SELECT scope FROM known_good UNION SELECT scope FROM incidents",
     ),
+    (
+        "DROP TABLE known_good",
+        # good_since_ms: null where it does not count as good.
+        """
+        CREATE TABLE known_good_sets (
+          id TEXT PRIMARY KEY,
+          scope TEXT NOT NULL,
+          recorded_at_ms INTEGER NOT NULL,
+          good_since_ms INTEGER,
+          key TEXT NOT NULL,
+          body BLOB NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX known_good_by_age ON known_good_sets (scope, recorded_at_ms)",
+        """
+        CREATE INDEX known_good_in_force ON known_good_sets (scope, good_since_ms)
+          WHERE good_since_ms IS NOT NULL
+        """,
+        "CREATE UNIQUE INDEX known_good_keys ON known_good_sets (scope, key) WHERE key != ''",
+    ),
 )

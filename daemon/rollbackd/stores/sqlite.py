@@ -9,6 +9,7 @@ from rollbackd.connections.sqlite import Database
 from rollbackd.model.events import AlertStatus, KnownGood
 from rollbackd.model.history import History, Latch
 from rollbackd.model.incidents import Incident, JournalRecord
+from rollbackd.model.known_good import SetStatus
 from rollbackd.model.labels import Scope
 from rollbackd.model.triggers import RuleInstance, RuleState
 from rollbackd.ports import DeadLetter, InboxEntry, Pause
@@ -24,6 +25,12 @@ from rollbackd.stores.records import (
 )
 from rollbackd.stores.schema import MIGRATIONS
 from rollbackd.stores.sqlite_incidents import advance, history, open_incident
+from rollbackd.stores.sqlite_known_good import (
+    ALL_IN_FORCE,
+    IN_FORCE,
+    put_known_good,
+    set_status,
+)
 
 T = TypeVar("T")
 
@@ -41,12 +48,6 @@ _PUT_RULE_STATE: Final = (
     "INSERT INTO rule_states VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE"
     " SET seen_at_ms = excluded.seen_at_ms, body = excluded.body"
     " WHERE excluded.seen_at_ms >= seen_at_ms"
-)
-
-_PUT_KNOWN_GOOD: Final = (
-    "INSERT INTO known_good VALUES (?, ?, ?) ON CONFLICT (scope) DO UPDATE"
-    " SET recorded_at_ms = excluded.recorded_at_ms, body = excluded.body"
-    " WHERE excluded.recorded_at_ms >= recorded_at_ms"
 )
 
 
@@ -144,19 +145,40 @@ class SQLiteStore:
             )
         )
 
-    async def put_known_good(self, known_good: KnownGood) -> None:
-        """See `ports.Store`; one that is older than the stored one is let go."""
-        await self._database.run(lambda connection: _put_known_good(connection, known_good))
+    async def put_known_good(self, known_good: KnownGood) -> KnownGood:
+        """See `ports.Store`."""
+        return await self._database.run(lambda connection: put_known_good(connection, known_good))
 
     async def known_good(self, scope: Scope) -> KnownGood | None:
         """See `ports.Store`."""
-        return await self._first(
-            KnownGood, "SELECT body FROM known_good WHERE scope = ?", str(scope)
-        )
+        return await self._first(KnownGood, IN_FORCE, str(scope))
 
     async def all_known_good(self) -> list[KnownGood]:
         """See `ports.Store`."""
-        return await self._all(KnownGood, "SELECT body FROM known_good ORDER BY scope")
+        return await self._all(KnownGood, ALL_IN_FORCE)
+
+    async def known_good_sets(
+        self, scope: Scope | None = None, *, limit: int = 100
+    ) -> list[KnownGood]:
+        """See `ports.Store`."""
+        chosen, which = ("", ()) if scope is None else ("WHERE scope = ?", (str(scope),))
+        statement = (
+            f"SELECT body FROM known_good_sets {chosen}"  # noqa: S608  # one of two constants
+            " ORDER BY recorded_at_ms DESC, id DESC LIMIT ?"
+        )
+        return await self._all(KnownGood, statement, *which, max(0, limit))
+
+    async def known_good_set(self, set_id: str) -> KnownGood | None:
+        """See `ports.Store`."""
+        return await self._first(KnownGood, "SELECT body FROM known_good_sets WHERE id = ?", set_id)
+
+    async def set_known_good_status(
+        self, set_id: str, status: SetStatus, *, by: str, now_ms: int
+    ) -> KnownGood | None:
+        """See `ports.Store`."""
+        return await self._database.run(
+            lambda connection: set_status(connection, set_id, status, by, now_ms)
+        )
 
     async def set_pause(self, pause: Pause | None) -> None:
         """See `ports.Store`."""
@@ -243,13 +265,6 @@ def _accept_one(connection: sqlite3.Connection, entry: InboxEntry) -> bool:
         ),
     )
     return True
-
-
-def _put_known_good(connection: sqlite3.Connection, known_good: KnownGood) -> None:
-    scope = str(known_good.scope)
-    connection.execute("INSERT OR IGNORE INTO scopes VALUES (?)", (scope,))
-    row = (scope, known_good.recorded_at_ms, encode(known_good))
-    connection.execute(_PUT_KNOWN_GOOD, row)
 
 
 def _set_pause(connection: sqlite3.Connection, pause: Pause | None) -> None:

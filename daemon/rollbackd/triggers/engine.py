@@ -15,6 +15,7 @@ from rollbackd.model.labels import METRIC_NAME, Labels, labels_of
 from rollbackd.model.triggers import RuleInstance, RuleState, Trigger
 from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.expressions import DEFAULT_STEP_MS, CompiledExpr, compile_expr
+from rollbackd.promql.matchers import Selector
 from rollbackd.promql.store import IngestResult, Store
 from rollbackd.rulefmt.rule_files import RuleFile
 from rollbackd.triggers.agenda import Agenda
@@ -23,7 +24,7 @@ from rollbackd.triggers.building import AnyRule, Group, build_rules, identity_of
 from rollbackd.triggers.explaining import Question, explain_rules
 from rollbackd.triggers.inputs import reporting, silences
 from rollbackd.triggers.memory import Memory, RestorePolicy
-from rollbackd.triggers.recorded import reads_of, record_windows
+from rollbackd.triggers.recorded import reads_of, record_windows, values_within
 
 #: Idle series are looked for this often.
 _EXPIRE_EVERY_MS: Final = 30_000
@@ -176,6 +177,13 @@ class Engine:
         held.intervals = [(-_FOREVER, _FOREVER, value)]
         return True
 
+    def unpin(self, labels: Labels) -> None:
+        """Take a pinned series away again; what compares with it then has nothing to go by."""
+        if self._pins.pop(labels, None) is not None:
+            held = self._store.held(labels, is_data=False)
+            if held is not None:
+                held.intervals = []
+
     def next_due_ms(self, now_ms: int) -> int:
         """When to evaluate next if nothing changes before; not before `now_ms`."""
         return self._agenda.next_due_ms(now_ms, at_most_ms=_EXPIRE_EVERY_MS)
@@ -288,6 +296,12 @@ class Engine:
         """What the rules of these triggers read; see `recorded`. Raises ValueError."""
         reads = reads_of(triggers, self._rules, self.compile)
         return record_windows(self._store, reads, now_ms, keeps)
+
+    def values(
+        self, selector: Selector, start_ms: int, end_ms: int, keeps: Callable[[Labels], bool]
+    ) -> list[float]:
+        """Every sample of a closed range, over all series that a selector matches and are kept."""
+        return values_within(self._store, selector, start_ms, end_ms, keeps)
 
     def silences(self, now_ms: int) -> list[tuple[str, str, int]]:
         """(rule, selector, for how many milliseconds it has matched nothing), 0 while it does."""

@@ -60,6 +60,19 @@ def record_windows(
     return found[:MOST_SERIES], max(0, len(found) - MOST_SERIES)
 
 
+def values_within(
+    store: Store, selector: Selector, start_ms: int, end_ms: int, keeps: Callable[[Labels], bool]
+) -> list[float]:
+    """Every sample of a closed range, over all series that a selector matches and are kept."""
+    store.settle()
+    found: list[float] = []
+    for series in store.members(selector):
+        window = series.window(start_ms, end_ms) if keeps(series.labels) else None
+        if window is not None:
+            found.extend(window.values)
+    return found
+
+
 def _recorded(series: Series, start_ms: int, end_ms: int, most: int) -> SeriesWindow | None:
     if series.held is not None and not series.times:
         # what holds without samples, a page or a baseline, is written down once a minute

@@ -30,6 +30,21 @@ def test_an_event_arrives_at_its_own_time() -> None:
     assert entry.arrival_ms == START * 1_000 + 250
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"event": "effect.receipt", "key": "k", "effect_id": "e"},
+        {"event": "change", "kind": "flag", "subject": "canary"},
+    ],
+)
+def test_what_measures_nothing_arrives_at_its_time_too(said: dict[str, str]) -> None:
+    """Single facts and changes are read, like samples."""
+    entry = Stamper(NOW_MS).entry(body(ts=START + 0.25, **said))
+    assert entry is not None
+    assert entry.arrival_ms == START * 1_000 + 250
+    assert entry.batch.facts or entry.batch.changes
+
+
 def test_arrivals_never_go_back() -> None:
     """The sample keeps its own time."""
     stamper = Stamper(NOW_MS)

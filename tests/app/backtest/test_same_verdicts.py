@@ -32,6 +32,7 @@ from rollbackd.levers import build_levers
 from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.labels import format_labels
 from rollbackd.probes import Probes
+from rollbackd.reconciliation.unlisted import Unlisted
 from rollbackd.rulefmt.test_files import read_test_file
 from rollbackd.settings import Settings, default_settings
 from rollbackd.stores.sqlite import SQLiteStore
@@ -89,6 +90,7 @@ class Live:
                 probes=Probes(kafka=None),
                 targets=targets,
                 auditor=IncidentAuditor(levers, store, controls, pins),
+                reconciler=Unlisted(),
                 reporter=FileReporter(folder, controls=controls, pins=pins),
                 notifier=Nobody(),
                 clock=self.clock,

@@ -211,9 +211,19 @@ def lose_the_page_in_a_restart(patch: Patch) -> None:
     """Who waits for a person asks once, even if nobody heard."""
 
     async def resume(self: Recovery, incident: Incident) -> None:
+        await self._shut_out(incident)
         await self._runner.resume(incident)
 
     patch.setattr(Recovery, "_resume", resume)
+
+
+def take_over_without_a_fence(patch: Patch) -> None:
+    """What the process before has sent may still arrive."""
+
+    async def leave_open(_self: Recovery, _incident: Incident) -> None:
+        return
+
+    patch.setattr(Recovery, "_shut_out", leave_open)
 
 
 def forget_the_deadline_of_a_measure(patch: Patch) -> None:
@@ -299,6 +309,7 @@ PLANTED: Final = [
     Planted(say_yes_before_it_is_written, {Invariant.ACKNOWLEDGED}),
     Planted(forget_an_act_that_may_stand, {Invariant.ACTED_ENDS, Invariant.LEDGER}),
     Planted(lose_the_page_in_a_restart, {Invariant.NOTICED, Invariant.ENDS}),
+    Planted(take_over_without_a_fence, {Invariant.ACTED_ENDS, Invariant.ONE_WRITER}),
     Planted(forget_the_deadline_of_a_measure, {Invariant.NOTICED}),
     Planted(act_before_the_approval, {Invariant.APPROVED}),
     Planted(take_without_registering, {Invariant.LEDGER}),

@@ -56,7 +56,12 @@ def everything_against() -> Situation:
         pause="drill",
         tree=tree,
         policy=policy_of(
-            BRANCH, mode="observe", budget=NOTHING, rule_budget=NOTHING, lever_budget=NOTHING
+            BRANCH,
+            mode="observe",
+            budget=NOTHING,
+            rule_budget=NOTHING,
+            lever_budget=NOTHING,
+            requires_change=True,
         ),
         trigger=trigger_of(event_time_ms=0),
         coverage=0.0,
@@ -81,6 +86,7 @@ def test_guardrails_speak_in_order() -> None:
         Reason.CHANGE_FREEZE,
         Reason.STALE_DATA,
         Reason.INPUT_COVERAGE,
+        Reason.NO_RECENT_CHANGE,
         Reason.CORRELATED_TRIPS,
         Reason.KNOWN_GOOD_IS_CURRENT,
         Reason.INEFFECTIVE_CHAIN,

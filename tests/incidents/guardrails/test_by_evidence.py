@@ -7,11 +7,13 @@ from rollbackd.incidents.guardrails.by_evidence import (
     input_coverage,
     known_good_is_current,
     no_known_good,
+    no_recent_change,
     stale_data,
 )
 from rollbackd.model.decisions import Reason
+from rollbackd.model.facts import ChangeEvent, ChangeKind
 from tests.incidents.guardrails.situations import says, situation
-from tests.incidents.samples import KNOWN_GOOD, MINUTE, NOW, PINS, policy_of, trigger_of
+from tests.incidents.samples import KNOWN_GOOD, MINUTE, NOW, PINS, SCOPE, policy_of, trigger_of
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,27 @@ def test_a_pointer_needs_somewhere_to_go() -> None:
     assert says(no_known_good, situation(known_good=None)) is Reason.NO_KNOWN_GOOD
     needs_none = policy_of("duplicate_effects")
     assert says(no_known_good, situation(known_good=None, policy=needs_none)) is None
+
+
+CHANGE = ChangeEvent(scope=SCOPE, kind=ChangeKind.DEPLOY, subject="rag", time_ms=1)
+
+
+@pytest.mark.parametrize(
+    ("wants", "changes", "reason"),
+    [
+        (False, [], None),
+        (True, [CHANGE], None),
+        (True, [], Reason.NO_RECENT_CHANGE),
+    ],
+)
+def test_a_branch_may_want_a_change_to_roll_back(
+    *, wants: bool, changes: list[ChangeEvent], reason: Reason | None
+) -> None:
+    """A fault that nobody brought about is not undone by going back; a person may know better."""
+    policy = policy_of("quality_regression", requires_change=wants)
+    assert says(no_recent_change, situation(policy=policy, changes=changes)) is reason
+    pulled = situation(policy=policy, changes=changes, trigger=None)
+    assert says(no_recent_change, pulled) is None
 
 
 BAD = {**PINS, "PROMPT_VER": "p2"}

@@ -15,6 +15,7 @@ class DryControls:
 
     def __init__(self) -> None:
         self._controls: dict[Scope, dict[str, Control]] = {}
+        self._fences: dict[Scope, int] = {}
 
     def record(self, scope: Scope, intents: dict[str, ControlValue]) -> None:
         """Set what the recording says of a scope, and forget what levers did to it."""
@@ -53,11 +54,11 @@ class DryControls:
         control = await self.read(scope, name)
         if control.op_id == op.op_id:
             return ControlWrite(result=WriteResult.REPLAYED, control=control)
-        epochs = [other.epoch for other in self._controls.get(scope, {}).values()]
-        if op.epoch < max(epochs, default=0):
+        if op.epoch < self._fences.get(scope, 0):
             return ControlWrite(result=WriteResult.STALE_EPOCH, control=control)
         if control.version != expected_version:
             return ControlWrite(result=WriteResult.CONFLICT, control=control)
+        self._fences[scope] = op.epoch
         tripped = replace(
             control,
             trip=value,
@@ -68,6 +69,12 @@ class DryControls:
             updated_at_ms=now_ms,
         )
         return ControlWrite(result=WriteResult.APPLIED, control=self._keep(scope, tripped))
+
+    async def fence(self, scope: Scope, epoch: int) -> int:
+        """See `ports.Controls`."""
+        highest = max(epoch, self._fences.get(scope, 0))
+        self._fences[scope] = highest
+        return highest
 
     async def scopes(self) -> list[Scope]:
         """See `ports.Controls`."""

@@ -21,6 +21,7 @@ from rollbackd.incidents.turning import answers_for
 from rollbackd.model.incidents import Confirmation, Incident, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import BranchPolicy
+from rollbackd.model.reconciliation import Reconciliation
 from rollbackd.model.triggers import TargetReading, Trigger, Verdict
 from rollbackd.ports import Store
 
@@ -142,6 +143,10 @@ class DryRunner:
                         Confirmation(probe=each.kind, confirmed=True) for each in command.probes
                     ]
                 )
+            case m.Reconcile():
+                # nor a listing of the effects that are there
+                found = Reconciliation(at_ms=at_ms, from_ms=incident.opened_at_ms, to_ms=at_ms)
+                return m.Reconciled(reconciliation=found)
             case m.RunAudit():
                 # nothing was moved, so there is nothing to check
                 return m.Audited(checks=[])

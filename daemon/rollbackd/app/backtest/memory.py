@@ -9,6 +9,7 @@ from rollbackd.incidents.states import check_transition
 from rollbackd.model.events import AlertStatus, KnownGood
 from rollbackd.model.history import History, Latch, Trip, act_of, trip_of
 from rollbackd.model.incidents import Incident, JournalRecord
+from rollbackd.model.known_good import SETS_KEPT, SetStatus
 from rollbackd.model.labels import Scope
 from rollbackd.model.triggers import RuleInstance
 from rollbackd.ports import (
@@ -17,6 +18,7 @@ from rollbackd.ports import (
     Pause,
     ScopeBusyError,
 )
+from rollbackd.stores.known_good import newest_first, restated
 from rollbackd.stores.records import stale
 
 
@@ -37,7 +39,7 @@ class MemoryStore:
         self._scopes: set[Scope] = set()
         self._journals: dict[str, list[JournalRecord]] = {}
         self._epochs: dict[Scope, int] = {}
-        self._known_good: dict[Scope, KnownGood] = {}
+        self._known_good: dict[str, KnownGood] = {}
         self._pause: Pause | None = None
         self._letters: list[DeadLetter] = []
 
@@ -143,20 +145,62 @@ class MemoryStore:
         """See `ports.Store`."""
         self._latches[latch.scope, latch.branch] = latch
 
-    async def put_known_good(self, known_good: KnownGood) -> None:
+    async def put_known_good(self, known_good: KnownGood) -> KnownGood:
         """See `ports.Store`."""
-        self._scopes.add(known_good.scope)
-        stored = self._known_good.get(known_good.scope)
-        if stored is None or stored.recorded_at_ms <= known_good.recorded_at_ms:
-            self._known_good[known_good.scope] = known_good
+        scope, id_ = known_good.scope, known_good.id
+        self._scopes.add(scope)
+        for each in self._known_good.values():
+            if each.id == id_ or (
+                known_good.key and (each.scope, each.key) == (scope, known_good.key)
+            ):
+                return each
+        self._known_good[id_] = known_good
+        kept = await self.known_good(scope)
+        others = [each for each in self._sets_of(scope) if each != kept]
+        for old in others[SETS_KEPT - (kept is not None) :]:
+            del self._known_good[old.id]
+        return known_good
 
     async def known_good(self, scope: Scope) -> KnownGood | None:
         """See `ports.Store`."""
-        return self._known_good.get(scope)
+        good = [
+            each
+            for each in reversed(self._known_good.values())
+            if each.scope == scope and each.good_since_ms is not None
+        ]
+        return max(good, key=lambda each: each.good_since_ms or 0, default=None)
 
     async def all_known_good(self) -> list[KnownGood]:
         """See `ports.Store`."""
-        return [self._known_good[scope] for scope in sorted(self._known_good)]
+        found = [await self.known_good(scope) for scope in sorted(self._scopes)]
+        return [known_good for known_good in found if known_good is not None]
+
+    async def known_good_sets(
+        self, scope: Scope | None = None, *, limit: int = 100
+    ) -> list[KnownGood]:
+        """See `ports.Store`."""
+        return self._sets_of(scope)[: max(0, limit)]
+
+    async def known_good_set(self, set_id: str) -> KnownGood | None:
+        """See `ports.Store`."""
+        return self._known_good.get(set_id)
+
+    async def set_known_good_status(
+        self, set_id: str, status: SetStatus, *, by: str, now_ms: int
+    ) -> KnownGood | None:
+        """See `ports.Store`."""
+        known_good = self._known_good.get(set_id)
+        if known_good is None:
+            return None
+        in_force = await self.known_good(known_good.scope) == known_good
+        changed = restated(known_good, status, by=by, now_ms=now_ms, in_force=in_force)
+        self._known_good[set_id] = changed
+        return changed
+
+    def _sets_of(self, scope: Scope | None) -> list[KnownGood]:
+        return newest_first(
+            each for each in self._known_good.values() if scope is None or each.scope == scope
+        )
 
     async def set_pause(self, pause: Pause | None) -> None:
         """See `ports.Store`."""

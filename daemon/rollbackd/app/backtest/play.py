@@ -13,23 +13,27 @@ from prometheus_client import CollectorRegistry
 
 from rollbackd.app.backtest.curves import CurveSampler
 from rollbackd.app.backtest.dry_controls import DryControls
+from rollbackd.app.backtest.dry_levers import dry_levers
 from rollbackd.app.backtest.dry_run import DryRunner
 from rollbackd.app.backtest.findings import BadInput, Findings, Gap, Input
 from rollbackd.app.backtest.memory import MemoryStore
 from rollbackd.app.backtest.recorder import Recorder
 from rollbackd.app.backtest.recording import Entry, Faults, Recorded, UnreadableError, merged
+from rollbackd.app.changes import Changes
 from rollbackd.app.configuration import Configuration
 from rollbackd.app.coverage import InputCoverage
+from rollbackd.app.detecting import Detecting
 from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.evaluation import EvaluationLoop
 from rollbackd.app.intake import Intake
+from rollbackd.app.pinning.baselines import Baselines
+from rollbackd.app.pinning.sightings import ForeignBaseline
 from rollbackd.app.targets import LiveTargets
 from rollbackd.app.windows import LiveWindows
 from rollbackd.clock import ManualClock
 from rollbackd.evidence.capture import EvidenceCapture
 from rollbackd.evidence.pins import PinsTable
 from rollbackd.incidents.performing import LeverRoom
-from rollbackd.levers import build_levers
 from rollbackd.model.decisions import Reason
 from rollbackd.model.events import Batch, KnownGood
 from rollbackd.model.incidents import Incident
@@ -103,10 +107,13 @@ class _Player:
         self._telemetry = telemetry = Telemetry(CollectorRegistry())
         self._store = store = MemoryStore()
         controls, pins = DryControls(), PinsTable(telemetry)
-        targets = LiveTargets(lambda: engine, settings.scope_labels)
+        baselines = Baselines(lambda: engine, store)
+        foreign = ForeignBaseline(baselines, pins)
+        targets = LiveTargets(lambda: engine, settings.scope_labels, foreign)
+        levers = dry_levers(controls, clock, configuration.levers)
         self._runner = DryRunner(
             store=store,
-            room=LeverRoom(build_levers(controls, clock), clock, telemetry, _nobody),
+            room=LeverRoom(levers, clock, telemetry, _nobody),
             capture=EvidenceCapture(
                 store=store,
                 controls=controls,
@@ -119,10 +126,28 @@ class _Player:
             pins=pins,
             clock=clock,
         )
+        changes = Changes(settings.detectors.changes)
         self._recorder = Recorder(settings.scope_labels, clock)
         self._coverage = InputCoverage(lambda: engine, clock, settings.scope_labels)
         self._intake = Intake(
-            engine=lambda: engine, store=store, pins=pins, clock=clock, telemetry=telemetry
+            engine=lambda: engine,
+            store=store,
+            pins=pins,
+            clock=clock,
+            telemetry=telemetry,
+            fact_sinks=[
+                Detecting(
+                    engine=lambda: engine,
+                    settings=settings,
+                    in_force=baselines.in_force,
+                    changes=changes,
+                    incidents=self._runner.current,
+                    clock=clock,
+                    telemetry=telemetry,
+                )
+            ],
+            baselines=baselines,
+            changes=changes,
         )
         self._evaluation = EvaluationLoop(
             engine=lambda: engine,
@@ -139,6 +164,7 @@ class _Player:
                 pins_of=pins.of,
                 scopes_of=pins.scopes_of,
                 coverage_of=self._coverage.of,
+                changes_of=lambda scope, within: changes.before(clock.now(), scope, within),
             ),
             clock=clock,
             telemetry=telemetry,

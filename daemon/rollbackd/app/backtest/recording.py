@@ -185,6 +185,10 @@ def _time_of(batch: Batch) -> int | None:
     times: list[int] = [sample.time_ms for sample in batch.samples]
     times += [seen.time_ms for seen in batch.pins]
     times += [known.recorded_at_ms for known in batch.known_good]
+    times += [fact.time_ms for fact in batch.facts]
+    times += [change.time_ms for change in batch.changes]
+    times += [fact.time_ms for fact in batch.facts]
+    times += [change.time_ms for change in batch.changes]
     times += _noticed(batch.alerts)
     return max(times) if times else None
 

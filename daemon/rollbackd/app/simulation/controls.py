@@ -16,6 +16,8 @@ OnChange = Callable[[Scope, Control, Control, Op | None], None]
 #: Hears of a control that was read, and of how a write ended.
 OnRead = Callable[[Scope, Control], None]
 OnWrite = Callable[[Scope, ControlWrite, Op], None]
+#: Hears of a fence that stands at an epoch.
+OnFence = Callable[[Scope, int], None]
 
 _HUMAN: Final = "by-hand"
 
@@ -29,11 +31,13 @@ class SimulatedControls:
         on_change: OnChange = lambda _scope, _before, _after, _op: None,
         on_read: OnRead = lambda _scope, _control: None,
         on_write: OnWrite = lambda _scope, _write, _op: None,
+        on_fence: OnFence = lambda _scope, _epoch: None,
     ) -> None:
         self.closed = False
         self._on_change = on_change
         self._on_read = on_read
         self._on_write = on_write
+        self._on_fence = on_fence
         self._controls: dict[Scope, dict[str, Control]] = {}
         self._fences: dict[Scope, int] = {}
         self._ops: dict[tuple[Scope, str], tuple[Control, int]] = {}
@@ -113,6 +117,13 @@ class SimulatedControls:
         before = self.look(scope, name)
         after = replace(before, trip=trip, version=before.version + 1, op_id=_HUMAN, incident_id="")
         self._keep(scope, before, after, None)
+
+    async def fence(self, scope: Scope, epoch: int) -> int:
+        """See `ports.Controls`."""
+        self._check_open()
+        highest = self._fences[scope] = max(epoch, self._fences.get(scope, 0))
+        self._on_fence(scope, highest)
+        return highest
 
     async def scopes(self) -> list[Scope]:
         """See `ports.Controls`."""

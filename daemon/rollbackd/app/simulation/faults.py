@@ -93,6 +93,7 @@ POINTS: Final = (
     "store.next_epoch",
     "store.other",
     "controls.set_trip",
+    "controls.fence",
     "controls.read",
 )
 
@@ -106,11 +107,16 @@ AT_CALLS: Final[dict[FaultKind, tuple[str, ...]]] = {
     FaultKind.LOST_REPLY: POINTS,
     FaultKind.UNAVAILABLE: POINTS,
     FaultKind.TIMEOUT_DONE: POINTS,
-    FaultKind.LATE_EFFECT: ("store.advance", "store.open_incident", "controls.set_trip"),
+    FaultKind.LATE_EFFECT: (
+        "store.advance",
+        "store.open_incident",
+        "controls.set_trip",
+        "controls.fence",
+    ),
     FaultKind.STALL: ("store.advance", "controls.set_trip", "controls.set_trip"),
     FaultKind.SLOW: POINTS,
-    FaultKind.REFUSED: ("controls.set_trip", "controls.read"),
-    FaultKind.REFUSED_DONE: ("controls.set_trip",),
+    FaultKind.REFUSED: ("controls.set_trip", "controls.fence", "controls.read"),
+    FaultKind.REFUSED_DONE: ("controls.set_trip", "controls.fence"),
     FaultKind.MOVED_BEFORE: ("controls.set_trip",),
     FaultKind.MOVED_AFTER: ("controls.set_trip",),
 }

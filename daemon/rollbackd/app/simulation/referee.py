@@ -95,9 +95,6 @@ class Referee:
             return
         life = self.world.writer
         assert life is not None
-        if after.trip == before.trip:
-            self.fences[scope] = max(op.epoch, self.fences.get(scope, 0))
-            return
         track = self.tracks.get(op.incident_id)
         acted = track.acts.get(op.op_id) if track is not None else None
         if track is None or acted is None:
@@ -127,6 +124,11 @@ class Referee:
         assert self.world.writer is not None
         key = self.world.writer, scope, write.control.name
         self.writes[key] = self.world.next_number()
+
+    def on_fence(self, scope: Scope, epoch: int) -> None:
+        """A process has raised the fence of a scope, or found a higher one."""
+        self.tell(f"the fence of {scope} stands at {epoch}")
+        self.fences[scope] = epoch
 
     def on_reading(self, _life: "Life", incident: Incident, readings: list[TargetReading]) -> None:
         """A process read the exit targets; what it makes of them is its own affair."""

@@ -27,6 +27,7 @@ from rollbackd.model.labels import Scope
 from rollbackd.model.policy import FreezeProbe
 from rollbackd.model.triggers import TargetReading
 from rollbackd.ports import Controls, Store
+from rollbackd.reconciliation.unlisted import Unlisted
 from rollbackd.settings import ScopeLabels
 from rollbackd.triggers.engine import Engine
 
@@ -83,6 +84,7 @@ class Life:
                 probes=self,
                 targets=self,
                 auditor=IncidentAuditor(levers, self.store, self.controls, pins),
+                reconciler=Unlisted(),
                 reporter=world,
                 notifier=self,
                 clock=self.clock,

@@ -214,6 +214,7 @@ _REACH: Final = {
     "store.next_epoch": 5,
     "store.other": 60,
     "controls.set_trip": 10,
+    "controls.fence": 4,
     "controls.read": 40,
     PAGE: 3,
 }

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from rollbackd.levers import LEVERS
+from rollbackd.levers import BUILT_IN
 from rollbackd.model.incidents import Incident, Intent
 from rollbackd.model.labels import Scope
 from rollbackd.model.triggers import Verdict
@@ -78,5 +78,5 @@ class Track(msgspec.Struct, kw_only=True):
 def control_of(intent: Intent) -> tuple[Scope, str]:
     """The scope and the name of the control that an intent moves."""
     target = intent.change.target
-    kind = LEVERS[target.lever].control
+    kind = BUILT_IN[target.lever].control
     return target.scope, f"{kind}:{target.name}" if target.name else str(kind)

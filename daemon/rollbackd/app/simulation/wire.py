@@ -20,6 +20,7 @@ _POINTS: Final = {
     "open_incident": "store.open_incident",
     "next_epoch": "store.next_epoch",
     "set_trip": "controls.set_trip",
+    "fence": "controls.fence",
     "read": "controls.read",
     "read_all": "controls.read",
 }

@@ -47,7 +47,11 @@ class World:
         self.call_faults = CallFaults(list(faults))
         self.referee = Referee(self)
         self.store = SimulatedStore(on_commit=self.referee.on_commit, now_us=self._now_us)
-        self.controls = SimulatedControls(on_change=self._changed, on_write=self.referee.on_write)
+        self.controls = SimulatedControls(
+            on_change=self._changed,
+            on_write=self.referee.on_write,
+            on_fence=self.referee.on_fence,
+        )
         self.services = [SimulatedService(plan, self.controls) for plan in scenario.services]
         self.lives = 0
         self.crashes = 0

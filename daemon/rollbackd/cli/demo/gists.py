@@ -22,6 +22,8 @@ def gist(name: str, value: ControlValue | None) -> str:
             return f"blocked ({value['scope']})" if value["blocked"] else "open"
         case Kind.CACHE:
             return f"generation {value['generation']}"
+        case Kind.CONSUMERS:
+            return _consumers(value)
         case Kind.THROTTLE:
             return _throttle(value)
 
@@ -30,6 +32,14 @@ def _flag(value: ControlValue) -> str:
     weight = value["canary_weight"]
     share = f"canary {weight:.0%}" if isinstance(weight, int | float) else "canary ?"
     return f"{share}, switched off" if value["global_off"] else share
+
+
+def _consumers(value: ControlValue) -> str:
+    groups = value["groups"]
+    if not value["paused"]:
+        return "running"
+    named = ", ".join(map(str, groups)) if isinstance(groups, list) else ""
+    return f"paused ({named or 'all'})"
 
 
 def _throttle(value: ControlValue) -> str:

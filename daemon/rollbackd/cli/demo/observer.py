@@ -15,7 +15,8 @@ from rollbackd.ports import IncidentDetail
 
 #: The left side of the shipped rule `QualityDrift`, without its floor of 200 samples.
 DRIFT: Final = (
-    'quantile_over_time(0.95, delta_s{arm="canary"}[5m]) - ignoring(arm) baseline:delta_s:p95'
+    'quantile_over_time(0.95, delta_s{arm="canary", cold_start!="true"}[5m])'
+    " - on (service, region) group_left baseline:delta_s:p95"
 )
 #: The exit target that goes on where the canary's series ends.
 EXIT_TARGET: Final = "delta_s_p95_drift"

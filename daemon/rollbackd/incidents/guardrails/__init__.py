@@ -16,6 +16,7 @@ from rollbackd.incidents.guardrails.by_evidence import (
     input_coverage,
     known_good_is_current,
     no_known_good,
+    no_recent_change,
     stale_data,
 )
 from rollbackd.incidents.guardrails.by_people import (
@@ -45,6 +46,7 @@ GUARDRAILS: Final[tuple[Guardrail, ...]] = (
     change_freeze,
     stale_data,
     input_coverage,
+    no_recent_change,
     correlated_trips,
     no_known_good,
     known_good_is_current,
@@ -68,6 +70,7 @@ GUARDRAILS_OF_A_TAKEOVER: Final[tuple[Guardrail, ...]] = (
     change_freeze,
     stale_data,
     input_coverage,
+    no_recent_change,
     correlated_trips,
     no_known_good,
     known_good_is_current,

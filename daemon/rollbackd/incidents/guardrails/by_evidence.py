@@ -38,6 +38,20 @@ def input_coverage(situation: Situation) -> Objection | None:
     return Objection(reason=Reason.INPUT_COVERAGE, because=because)
 
 
+def no_recent_change(situation: Situation) -> Objection | None:
+    """Nobody changed anything about the scope lately, and the branch wants a change to roll back.
+
+    A fault that no change brought about is not undone by going back. A person who pulls knows.
+    """
+    policy = situation.policy
+    if not policy.requires_change or situation.trigger is None or situation.changes:
+        return None
+    because = (
+        f"no change of {situation.scope} was seen in the last {shown_ms(policy.changes_within_ms)}"
+    )
+    return Objection(reason=Reason.NO_RECENT_CHANGE, because=because)
+
+
 def no_known_good(situation: Situation) -> Objection | None:
     """The branch moves a pointer back, but nobody recorded to what."""
     if not situation.policy.needs_known_good or situation.known_good is not None:

@@ -7,6 +7,7 @@ import msgspec
 from rollbackd.incidents.units import group_of
 from rollbackd.model.decisions import Reason
 from rollbackd.model.events import KnownGood
+from rollbackd.model.facts import ChangeEvent
 from rollbackd.model.history import Act, History, Latch
 from rollbackd.model.labels import Scope
 from rollbackd.model.pins import Pins
@@ -41,6 +42,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     #: Of the series that the rule read for this scope an hour ago, the share that still report;
     #: None when that is not known.
     coverage: float | None = None
+    #: What was changed about the scope within the branch's `changes_within`, oldest first.
+    changes: list[ChangeEvent] = []
     #: Scopes for which the rule of the trigger holds, but has not held for its `for` yet.
     about_to_trip: frozenset[Scope] = frozenset()
     #: Regions of the service in which the same bad pins run, this one among them.

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -13,9 +13,12 @@ from aiokafka import TopicPartition
 from rollbackd.clock import Clock
 from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.events.collecting import Collector
+from rollbackd.events.decoders import Decoders
+from rollbackd.events.mapping.field_mapping import FieldMapping
 from rollbackd.events.record import decode_records
 from rollbackd.model.events import Batch
 from rollbackd.ports import Sink
+from rollbackd.settings import FormatSettings
 from rollbackd.sources.kafka.dead_letters import DeadLetterTopic, Poison
 from rollbackd.sources.kafka.driver import Record
 from rollbackd.sources.kafka.start import Progress, Start
@@ -42,6 +45,9 @@ class Outlets:
     dead_letters: DeadLetterTopic
     telemetry: Telemetry
     clock: Clock
+    #: By name; a reload changes what is in it.
+    mappings: Mapping[str, FieldMapping] = field(default_factory=dict)
+    formats: FormatSettings | None = None
 
 
 def origin_of(tp: TopicPartition) -> str:
@@ -63,6 +69,7 @@ class Partition:
         progress: Progress,
         *,
         format: str,  # noqa: A002  # the name of the setting
+        mapping: str = "",
         on_progress: Callable[[], None],
     ) -> None:
         self.tp = tp
@@ -72,6 +79,8 @@ class Partition:
         self.held = False
         self._outlets = outlets
         self._format = format
+        self._memory = Decoders(outlets.formats)
+        self._mapping = mapping
         self._on_progress = on_progress
         self._queue: asyncio.Queue[Sequence[Record]] = asyncio.Queue(_QUEUED_BATCHES)
         self._live_from = 0
@@ -185,12 +194,25 @@ class Partition:
             tombstones = len(records) - len(values)
             self._outlets.telemetry.samples_refused.labels("tombstone").inc(tombstones)
             records = [record for record in records if record.value is not None]
-        headers = {n: found for n, record in enumerate(records) if (found := record.headers)}
-        rejected = decode_records(values, into, format=self._format, headers=headers, now_ms=now_ms)
+        if self._mapping:
+            mapping = self._outlets.mappings[self._mapping]
+            rejected = mapping.take_records(values, into, now_ms=now_ms)
+        else:
+            headers = {n: found for n, record in enumerate(records) if (found := record.headers)}
+            rejected = decode_records(
+                values,
+                into,
+                format=self._format,
+                headers=headers,
+                now_ms=now_ms,
+                memory=self._memory,
+            )
         poison = [Poison(self.tp, records[at], str(error)) for at, error in rejected]
         if source == LIVE:
             self._outlets.telemetry.truncated_alerts.inc(into.truncated)
             self._outlets.telemetry.decode_failures.labels(LIVE).inc(len(poison))
+            for reason, count in into.refused.items():
+                self._outlets.telemetry.samples_refused.labels(reason).inc(count)
             if into.samples:
                 # The last one stands for the newest: a maximum over all costs more than it tells.
                 _, newest_ms, _ = into.samples.rows[-1]
@@ -198,7 +220,8 @@ class Partition:
         return into.batch(), poison
 
     async def _ingest(self, batch: Batch, source: str) -> bool:
-        if not (batch.samples or batch.alerts or batch.pins or batch.known_good):
+        said = batch.samples or batch.alerts or batch.pins or batch.known_good
+        if not (said or batch.facts or batch.changes):
             return True
         ingest = self._outlets.sink.ingest
         return await self._persist(partial(ingest, batch, source=source, origin=self.origin))
@@ -206,6 +229,8 @@ class Partition:
     async def _one_by_one(self, records: Sequence[Record], source: str) -> list[Poison] | None:
         """Find the records that the sink fails at; None when told to stop."""
         lost: list[Poison] = []
+        # what they left in memory would make them duplicates of themselves
+        self._memory = Decoders(self._outlets.formats)
         for record in records:
             batch, _ = self._decode([record], REFILL)
             try:

@@ -53,6 +53,7 @@ class Session(ConsumerRebalanceListener):
         self._progress = progress
         self._refill_ms = refill_ms
         self._formats = {topic.name: topic.format for topic in settings.topics}
+        self._mappings = {topic.name: topic.mapping for topic in settings.topics}
         self._partitions: dict[TopicPartition, Partition] = {}
         self._planning: asyncio.Task[dict[TopicPartition, Log]] | None = None
         self._question: asyncio.Task[object] | None = None
@@ -120,6 +121,7 @@ class Session(ConsumerRebalanceListener):
                 self._outlets,
                 self._progress.setdefault(tp, Progress()),
                 format=self._formats.get(tp.topic, "auto"),
+                mapping=self._mappings.get(tp.topic, ""),
                 on_progress=self._committer.wake,
             )
         _log.info("partitions assigned", extra={"partitions": sorted(map(_name, self._partitions))})

@@ -3,15 +3,19 @@
 import asyncio
 import logging
 import random
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from rollbackd.clock import Clock
+from rollbackd.events.decoders import missing_for
+from rollbackd.events.mapping.field_mapping import FieldMapping
 from rollbackd.ports import Sink
-from rollbackd.settings import KafkaSettings
+from rollbackd.settings import FormatSettings, KafkaSettings
 from rollbackd.sources.kafka.dead_letters import DeadLetterTopic
 from rollbackd.sources.kafka.partition import Outlets
 from rollbackd.sources.kafka.session import Session
@@ -60,12 +64,23 @@ class KafkaSource:
         clock: Clock,
         *,
         refill_ms: int = 0,
+        mappings: Mapping[str, FieldMapping] = MappingProxyType({}),
+        formats: FormatSettings | None = None,
     ) -> None:
+        """Raises ValueError when a topic's format needs a package that is not installed."""
+        for topic in settings.topics:
+            if missing := missing_for(topic.format):
+                raise ValueError(f"topic `{topic.name}`: {missing}")
         self._settings = settings
         self._refill_ms = refill_ms
         self._dead_letters = DeadLetterTopic(settings, clock)
         self._outlets = Outlets(
-            sink=sink, dead_letters=self._dead_letters, telemetry=telemetry, clock=clock
+            sink=sink,
+            dead_letters=self._dead_letters,
+            telemetry=telemetry,
+            clock=clock,
+            mappings=mappings,
+            formats=formats,
         )
         self._progress: dict[TopicPartition, Progress] = {}
         self._session: Session | None = None

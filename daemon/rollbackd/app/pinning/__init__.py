@@ -1,0 +1,1 @@
+"""Known good sets: recording them, measuring their windows, serving their baselines."""

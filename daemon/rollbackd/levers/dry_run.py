@@ -1,0 +1,71 @@
+"""`dry_run`: stand in for another lever, plan and check as it does, and move nothing."""
+
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from rollbackd.levers.control_lever import ControlLever
+from rollbackd.levers.lever_type import Surroundings
+from rollbackd.model.controls import ControlValue, Kind
+from rollbackd.model.levers import Change, LeverKind, NoParams, Observation, PlanRequest, Target
+from rollbackd.ports import Lever
+
+
+class DryRunSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lever is stood in for."""
+
+    of: Annotated[str, Meta(description="A lever of this file, or a built-in one.")]
+
+
+class DryRun(ControlLever):
+    """Observes, plans and checks through the other lever; the act is a note in the controls.
+
+    The note is `pointer:dry_run.<lever>[.<name>]` of the scope: what would stand there now. No
+    application reads it. So a whole incident can run, be verified and be given back.
+    """
+
+    name: ClassVar[str] = "dry_run"
+    kind: ClassVar[LeverKind] = LeverKind.POINTER
+    control: ClassVar[Kind] = Kind.POINTER
+    Params: ClassVar[type[msgspec.Struct]] = NoParams
+    Settings: ClassVar[type[msgspec.Struct] | None] = DryRunSettings
+    named: ClassVar[bool] = False
+
+    def __init__(self, name: str, of: Lever, surroundings: Surroundings) -> None:
+        super().__init__(surroundings.controls, surroundings.clock)
+        self._inner = of
+        self.name = name  # type: ignore[misc]  # each goes by its own name
+        self.kind = of.kind  # type: ignore[misc]  # and has a place in the tree as the other has
+
+    async def observe(self, target: Target) -> Observation:
+        """What the other lever sees, unless an act was noted: then what would stand there."""
+        note = await self._read(target)
+        if note.trip is not None:
+            return Observation(value=note.trip, version=note.version, undo={"trip": note.trip})
+        seen = await self._inner.observe(self._inner_target(target))
+        return Observation(
+            value=seen.value, version=note.version, undo={"trip": None}, facts=seen.facts
+        )
+
+    def plan(self, request: PlanRequest) -> ControlValue | None:
+        """As the other lever plans."""
+        target = self._inner_target(request.target)
+        return self._inner.plan(msgspec.structs.replace(request, target=target))
+
+    async def preflight(self, change: Change) -> str:
+        """As the other lever checks."""
+        target = self._inner_target(change.target)
+        return await self._inner.preflight(msgspec.structs.replace(change, target=target))
+
+    async def verify(self, change: Change) -> bool:
+        """Whether the note stands."""
+        return (await self.observe(change.target)).value == change.after
+
+    def control_name(self, target: Target) -> str:
+        """The note."""
+        name = f".{target.name}" if target.name else ""
+        return f"{self.control}:dry_run.{self._inner.name}{name}"
+
+    def _inner_target(self, target: Target) -> Target:
+        return msgspec.structs.replace(target, lever=self._inner.name)
