@@ -13,7 +13,7 @@ demo: $(STAMP) ## Watch rollbackd take a bad canary back (under a minute, nothin
 	@$(BIN)/rollbackd demo
 
 test: $(STAMP) services ## Bring the real services and run every test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## Lint, types, layers
 	$(BIN)/ruff check .

@@ -225,3 +225,13 @@ async def test_a_measure_is_not_expected_to_stand() -> None:
     audit = Audit()
     del audit.levers["write_block"]
     assert await audit.failed(audited()) == {}
+
+
+async def test_readers_that_never_follow_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only that there was no answer: what they said all the time."""
+    monkeypatch.setattr(auditing, "DEADLINE_SECONDS", 0.03)
+    audit = Audit()
+    said = TemporaryError("SDKs are told `on: true`", delay_ms=10)
+    audit.flag.faults["verify"] = [raises(said)] * 99
+    failed = await audit.failed(audited())
+    assert failed == {"flag_off_stands": "no answer within 0.03 s: SDKs are told `on: true`"}

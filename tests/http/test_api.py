@@ -284,6 +284,8 @@ async def test_head_is_answered_wherever_get_is(server: HttpServer, client: Clie
             path += "?expr=up"
         if path == "/api/v1/explain":
             path += "?rule=A"
+        if path == "/api/v1/reconciliation":
+            path += "?scope=rag/eu&from=2026-11-23T10:00:00Z"
         async with client.head(path) as response:
             assert response.status == 200, path
             assert await response.read() == b""

@@ -13,7 +13,7 @@ from rollbackd.connections.sqlite import Database
 from rollbackd.controls.sqlite import SQLiteControls
 from rollbackd.documents.diagnostics import Position
 from rollbackd.model.events import Alert, AlertStatus, Batch, PinsSeen, Sample
-from rollbackd.model.facts import AnyFact, EffectReceipt, EffectStatus
+from rollbackd.model.facts import AnyFact, ChangeEvent, ChangeKind, EffectReceipt, EffectStatus
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import Op
 from rollbackd.ports import Controls, Pause, ReceiptLedger, ScopeBusyError, Store
@@ -191,6 +191,14 @@ class Play:
                 await intake.accept_alerts([self._alert(signal, status, scope)])
         if entry.samples:
             await intake.ingest(Batch(samples=self._samples(entry)), source="scenario")
+        if entry.deployed:
+            change = ChangeEvent(
+                scope=Scope.parse(scope),
+                kind=ChangeKind.DEPLOY,
+                subject=entry.deployed,
+                time_ms=self.outside.clock.now(),
+            )
+            await intake.ingest(Batch(changes=[change]), source="scenario")
         if entry.receipts:
             await intake.ingest(Batch(facts=self._receipts(entry, scope)), source="scenario")
         if entry.pins is not None:

@@ -125,6 +125,8 @@ class Entry(Strict, frozen=True, kw_only=True):
     quality: Literal["green", "red", "unknown"] | None = None
     samples: list[Samples] = []
     receipts: list[Said] = []
+    #: What somebody deployed, as a `change` event.
+    deployed: str = ""
     #: Effects that are there downstream from now on, by key; none takes the key away.
     downstream: dict[str, list[str]] = {}
     listing: Literal["down", "up"] | None = None

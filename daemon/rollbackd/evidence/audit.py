@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -17,8 +17,6 @@ from rollbackd.model.events import PinsSeen
 from rollbackd.model.incidents import AuditCheck, Incident, MeasureStatus
 from rollbackd.model.levers import Change, Observation, Receipt
 from rollbackd.ports import Controls, LeverTable, Store
-
-T = TypeVar("T")
 
 #: How long one check may wait for its target.
 DEADLINE_SECONDS: Final = 60.0
@@ -98,24 +96,23 @@ def _lasting(incident: Incident) -> list[Receipt]:
 
 async def _answered(name: str, check: Callable[[], Awaitable[tuple[bool, str]]]) -> AuditCheck:
     """One line of the audit from a check that asks somebody, under the deadline."""
+    said = ""
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            passed, detail = await _patiently(check)
+            while True:
+                try:
+                    passed, detail = await check()
+                    break
+                except TemporaryError as error:
+                    # a short outage is no finding
+                    said = f": {error}"
+                    delay_ms = min(max(error.delay_ms, _MIN_DELAY_MS), _MAX_DELAY_MS)
+                    await asyncio.sleep(delay_ms / 1_000)
     except TimeoutError:
-        passed, detail = False, f"no answer within {DEADLINE_SECONDS:g} s"
+        passed, detail = False, f"no answer within {DEADLINE_SECONDS:g} s{said}"
     except PermanentError as error:
         passed, detail = False, str(error)
     return AuditCheck(name=name, passed=passed, detail=detail)
-
-
-async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
-    """Read until there is an answer: a short outage is no finding."""
-    while True:
-        try:
-            return await read()
-        except TemporaryError as error:
-            delay_ms = min(max(error.delay_ms, _MIN_DELAY_MS), _MAX_DELAY_MS)
-            await asyncio.sleep(delay_ms / 1_000)
 
 
 def _evidence_is_whole(incident: Incident) -> AuditCheck:

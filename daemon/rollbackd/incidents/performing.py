@@ -234,12 +234,11 @@ class LeverRoom:
             now = await self._ask(incident, target.lever, lambda it: it.observe(target))
             after, version = now.value, now.version
         except PermanentError as error:
-            # It was given back, or left alone; what has become of the target since is no failure.
-            logger.warning(
-                "cannot read what was given back",
-                extra={"target": str(target), "because": str(error)},
-            )
-            after, version = (intent.change.before.value if restored else {}), applied.version
+            # It was given back, or left alone; that its target has gone since is no failure. What
+            # was not read is not claimed either.
+            after, version = {}, applied.version
+            done = "given back" if restored else "left alone"
+            await self._on_stuck(incident, f"{target} was {done} and not read back: {error}")
         receipt = Receipt(
             op_id=intent.op.op_id,
             target=target,

@@ -32,6 +32,13 @@ class HAProxyMapSettings(HAProxySettings, frozen=True, kw_only=True):
         Meta(description="Refuse a value that is no backend with a server that can be used."),
     ] = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        try:
+            word_of(self.map)
+        except PermanentError as error:
+            raise ValueError(f"`map`: {error}") from None
+
 
 class HAProxyMap(HAProxyLever):
     """Sets the value of one key in a map of the running HAProxy; the map's file is not written."""

@@ -12,7 +12,7 @@ from msgspec import Meta
 from rollbackd.errors import PermanentError
 from rollbackd.levers.alias_lever import AliasLever, Holding, IndexHashKey
 from rollbackd.levers.lever_type import Surroundings
-from rollbackd.levers.milvus_api import MilvusApi, MilvusError
+from rollbackd.levers.milvus_api import MilvusApi, MilvusError, missing_packages
 from rollbackd.model.levers import Observation, Op, Target
 from rollbackd.settings.endpoints import HttpEndpoint
 from rollbackd.settings.structs import SecretFile, Url
@@ -37,6 +37,11 @@ class MilvusAliasSettings(HttpEndpoint, frozen=True, kw_only=True):
     ] = None
     database: Annotated[str, Meta(description="The database; empty for the default one.")] = ""
     index_hash_key: IndexHashKey = "INDEX_HASH"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if objection := missing_packages():
+            raise ValueError(objection)
 
 
 class MilvusAlias(AliasLever):

@@ -9,7 +9,7 @@ A channel lives for one call: a lever calls rarely, and finds out at once that a
 
 import asyncio
 import base64
-import importlib
+import importlib.util
 import socket
 from types import MappingProxyType
 from typing import Any, Final
@@ -35,6 +35,15 @@ _FOR_GOOD: Final = frozenset({
 _EXTRA: Final = (
     "levers on Milvus need the Python packages grpcio and protobuf; install `rollbackd[milvus]`"
 )
+
+
+def missing_packages() -> str:
+    """What to install before Milvus can be called, or nothing. Loads none of it."""
+    try:
+        found = [importlib.util.find_spec(name) for name in ("grpc", "google.protobuf")]
+    except ModuleNotFoundError:  # of `google`, which others may bring or not
+        found = [None]
+    return "" if all(found) else _EXTRA
 
 
 class MilvusError(PermanentError):

@@ -91,7 +91,10 @@ class Applied(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The sealed result of one act: what stood before, what was asked, what was read back."""
+    """The sealed result of one act: what stood before, what was asked, what was read back.
+
+    `after` is empty where something was given back and its target cannot be read since.
+    """
 
     op_id: str
     target: Target

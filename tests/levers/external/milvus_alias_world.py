@@ -1,6 +1,7 @@
 """An alias in a real Milvus, which is milvus-lite."""
 
 import asyncio
+import contextlib
 from typing import Any, ClassVar
 
 from rollbackd.levers.milvus_alias import MilvusAliasSettings
@@ -66,6 +67,10 @@ class MilvusAliasWorld(World):
 
 def _client(uri: str) -> Any:
     """Made in a thread, since importing pymilvus takes half a second."""
-    from pymilvus import MilvusClient  # noqa: PLC0415
+    from pymilvus import MilvusClient, MilvusException  # noqa: PLC0415
 
+    for _ in range(5):
+        # a server that is busy takes the client's keepalives for too many pings
+        with contextlib.suppress(MilvusException):
+            return MilvusClient(uri, timeout=20)
     return MilvusClient(uri, timeout=20)

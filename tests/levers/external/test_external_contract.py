@@ -43,7 +43,7 @@ def test_every_lever_has_a_world() -> None:
 
 async def patiently(world: World, change: Change, op_id: str = "INC-1:1") -> Applied:
     """Apply as the incident runner does: again and again while the failure may pass."""
-    for _ in range(50):
+    for _ in range(250):
         try:
             return await world.lever.apply(change, op(op_id))
         except TemporaryError:

@@ -315,6 +315,13 @@ def test_settings_say_one_way_there(settings: dict[str, object], said: str) -> N
         HAProxySettings(**settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("map_", ["/etc/my maps/hosts.map", "hosts.map;show", "a<<b"])
+def test_a_map_that_no_command_can_name_is_refused_when_it_is_configured(map_: str) -> None:
+    """And not in the incident."""
+    with pytest.raises(ValueError, match="cannot stand in a command"):
+        HAProxyMapSettings(address="localhost:9999", map=map_)
+
+
 @pytest.mark.parametrize("host", ["169.254.169.254", "[fe80::1]", "0.0.0.0"])
 def test_addresses_where_no_haproxy_is_are_refused(host: str) -> None:
     """As for HTTP."""

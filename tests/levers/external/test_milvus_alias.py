@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-import importlib
+import importlib.util
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from rollbackd.errors import PermanentError, RollbackdError, TemporaryError
-from rollbackd.levers.milvus_alias import index_hash_of
+from rollbackd.levers.milvus_alias import MilvusAliasSettings, index_hash_of
 from rollbackd.levers.milvus_api import MilvusApi, MilvusError
 from rollbackd.levers.milvus_messages import FIELDS, MESSAGES
 from rollbackd.settings.endpoints import HttpEndpoint
@@ -261,6 +261,24 @@ async def test_metadata_services_are_not_called(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolved)
     with pytest.raises(PermanentError, match="no address that may be called"):
         await MilvusApi(HttpEndpoint(url="http://metadata.example:19530")).call("DescribeAlias")
+
+
+@pytest.mark.parametrize("missing", ["grpc", "google.protobuf", "google"])
+def test_a_missing_extra_is_said_when_the_levers_file_is_read(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """And not in the incident."""
+    there = importlib.util.find_spec
+
+    def find(name: str) -> object:
+        if missing == "google" and name == "google.protobuf":
+            raise ModuleNotFoundError(name)
+        return None if name == missing else there(name)
+
+    MilvusAliasSettings(url=f"http://{HOST}:19530")
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    with pytest.raises(ValueError, match=r"install `rollbackd\[milvus\]`"):
+        MilvusAliasSettings(url=f"http://{HOST}:19530")
 
 
 async def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,8 @@ def _intents(referee: "Referee", commit: Commit) -> None:
 def _read_back(
     referee: "Referee", life: "Life", acted: Acted, receipt: Receipt, after: Incident
 ) -> None:
+    if acted.intent.reverts is not None and not receipt.after:
+        return  # it says itself that nothing was read
     scope, name = control_of(acted.intent)
     number, control = life.last_seen.get((scope, name), (0, None))
     written = referee.writes.get((life, scope, name), 0)
