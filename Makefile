@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format run services services-all bench fuzz clean
@@ -12,16 +13,16 @@ help: ## Show what there is to make
 demo: $(STAMP) ## Watch rollbackd take a bad canary back (under a minute, nothing else to install)
 	@$(BIN)/rollbackd demo
 
-test: $(STAMP) services ## Bring the real services and run every test
+test: $(TOOLS) services ## Bring the real services and run every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: $(STAMP) ## Lint, types, layers
+lint: $(TOOLS) ## Lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-format: $(STAMP) ## Format and mend what can be mended
+format: $(TOOLS) ## Format and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -35,10 +36,10 @@ services: ## Bring Kafka, Redis, Prometheus, Alertmanager and HAProxy for the te
 services-all: ## Bring Unleash with PostgreSQL too
 	@bash tests/bring_services.sh all
 
-bench: $(STAMP) services ## Measure against peers in the same run
+bench: $(TOOLS) services ## Measure against peers in the same run
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-fuzz: $(STAMP) ## Give a million random texts to the loader, the checker and the evaluation, and a million bodies to the decoders
+fuzz: $(TOOLS) ## Give a million random texts to the loader, the checker and the evaluation, and a million bodies to the decoders
 	$(BIN)/python -m tests.fuzzing $(ARGS)
 	$(BIN)/python -m tests.fuzzing.formats $(ARGS)
 
@@ -47,7 +48,13 @@ clean: ## Remove what make made
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing rollbackd and its tools into $(VENV)"
+	@echo "installing rollbackd into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+# apart from what the demo needs: test servers and their clients are ten times as large
+$(TOOLS): $(STAMP)
+	@echo "installing the tools and the test servers into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group test --group lint
 	@touch $@
