@@ -151,6 +151,13 @@ def test_order_and_repetition_change_nothing(
     assert reconcile(twice, again, WINDOW) == once
 
 
+def test_what_began_before_the_window_and_ended_after_it_is_in_it() -> None:
+    """One receipt before, one within, one after: merged, neither end lies in the window."""
+    times = (WINDOW.from_ms - 1_000, WINDOW.from_ms + 1, WINDOW.to_ms + 1_000)
+    ledger = [entry("a", "", EffectStatus.PENDING, at_ms=at_ms) for at_ms in times]
+    assert [item.key for item in reconcile(ledger, [], WINDOW)] == ["a"]
+
+
 @given(st.lists(_ENTRIES), st.lists(_EFFECTS))
 def test_every_key_of_the_window_has_one_item(
     ledger: list[LedgerEntry], there: list[DownstreamEffect]

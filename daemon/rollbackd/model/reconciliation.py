@@ -140,6 +140,10 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a time lies in it."""
         return self.from_ms <= time_ms <= self.to_ms
 
+    def meets(self, first_ms: int, last_ms: int) -> bool:
+        """Whether a stretch of time touches it, also one that began before and ended after."""
+        return first_ms <= self.to_ms and last_ms >= self.from_ms
+
 
 class EffectVerdict(StrEnum):
     """What the ledger and the system downstream say of one key together (requirements 3.5)."""

@@ -116,7 +116,7 @@ def _inside(
     entries: Collection[LedgerEntry], effects: Collection[DownstreamEffect], window: Window
 ) -> bool:
     """An effect that does not say when it was made counts: the listing was asked for the window."""
-    told = any(window.has(entry.first_ms) or window.has(entry.last_ms) for entry in entries)
+    told = any(window.meets(entry.first_ms, entry.last_ms) for entry in entries)
     return told or any(each.time_ms is None or window.has(each.time_ms) for each in effects)
 
 
