@@ -3,8 +3,10 @@
 import asyncio
 import json
 import time
+from typing import Any
 
 import pytest
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.structs import TopicPartition
 
 from rollbackd.model.events import Batch
@@ -125,15 +127,52 @@ async def test_a_rebuilt_consumer_feeds_no_record_twice(
     assert member.sink.numbers("kafka-refill") == []
 
 
+async def test_a_topic_that_brokers_do_not_show_for_a_moment_is_found_again(
+    exact_bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a pause of all brokers: the group's leader sees no topic, and gives out nothing."""
+    member = exact_bench.member()
+    await exact_bench.produce_numbers(range(100))
+    await until(lambda: len(member.sink.numbers()) == 100)
+    hidden = True
+    genuine, poll = ClusterMetadata.update_metadata, Session._poll
+
+    def update(metadata: ClusterMetadata, response: Any) -> None:
+        if hidden:
+            response.topics = [topic for topic in response.topics if topic[1] != exact_bench.topic]
+        genuine(metadata, response)
+
+    async def fail_once(_session: Session) -> dict[TopicPartition, list[object]]:
+        monkeypatch.setattr(Session, "_poll", poll)
+        raise RuntimeError("injected")
+
+    monkeypatch.setattr(ClusterMetadata, "update_metadata", update)
+    monkeypatch.setattr(Session, "_poll", fail_once)
+    await until(lambda: member.metric("kafka_rebalances_total") == 2)
+    hidden = False
+    await exact_bench.produce_numbers(range(100, 150))
+    await until(lambda: len(member.sink.numbers()) >= 150)
+    assert member.sink.numbers() == list(range(150))
+    assert member.sink.forgotten == []
+
+
 async def test_a_full_sink_holds_the_partition_and_loses_nothing(bench: Bench) -> None:
     """The same batch is offered again, nothing is committed, polling goes on."""
     sink = RecordingSink()
     sink.full = True
-    member = bench.member(sink)
+    member = bench.member(sink, stall_ms=6_000)
     await bench.produce_numbers(range(3_000))
     await until(lambda: sink.refusals > 20)
     assert await bench.committed() in {None, 0}
-    assert member.source.healthy()
+    # One third of the stall time without a fetch is 2 s: from then on only questions are answered.
+    began, seen = time.monotonic(), set()
+
+    def watched() -> bool:
+        seen.add(member.source.healthy())
+        return time.monotonic() - began > 3.5
+
+    await until(watched)
+    assert seen == {True}
     sink.full = False
     await until(lambda: len(sink.numbers()) >= 3_000)
     assert sink.numbers() == list(range(3_000))

@@ -63,6 +63,7 @@ class Consumer(Protocol):
         self, timestamps: dict[TopicPartition, int]
     ) -> dict[TopicPartition, OffsetAndTimestamp | None]: ...
     async def topics(self) -> set[str]: ...
+    def partitions_for_topic(self, topic: str) -> set[int] | None: ...
 
 
 def consumer(**options: Any) -> Consumer:
@@ -88,6 +89,13 @@ class _Consumer(AIOKafkaConsumer):
 
 def _as_parsed(_tp: TopicPartition, record: Record) -> Record:
     return record
+
+
+def refresh_metadata(consumer: Consumer) -> None:
+    """Have the metadata asked for now, in the background; without effect on another aiokafka."""
+    refresh = getattr(getattr(consumer, "_client", None), "force_metadata_update", None)
+    if refresh is not None:
+        refresh()
 
 
 async def stop(stopped: Consumer) -> None:

@@ -13,6 +13,7 @@ from rollbackd.sources.kafka import driver
 from rollbackd.sources.kafka.commits import Committer
 from rollbackd.sources.kafka.connection import new_consumer, topic_names
 from rollbackd.sources.kafka.driver import Consumer, Record
+from rollbackd.sources.kafka.metadata import TopicMetadata
 from rollbackd.sources.kafka.partition import Outlets, Partition, origin_of
 from rollbackd.sources.kafka.start import Log, Progress, read_logs, starting_point
 from rollbackd.sources.kafka.watchdog import Watchdog
@@ -24,7 +25,7 @@ _STOP_SECONDS: Final = 4.0
 _DRAIN_SECONDS: Final = 3.0
 #: A commit to a broker that has not answered lately.
 _HOPELESS_SECONDS: Final = 0.5
-_LOOK_SECONDS: Final = 1.0
+_LONGEST_LOOK_SECONDS: Final = 1.0
 _POLL_MS: Final = 200
 #: While a partition that is not asked for may have room any moment.
 _SHORT_POLL_MS: Final = 5
@@ -62,6 +63,8 @@ class Session(ConsumerRebalanceListener):
         self._assigned = False
         self._ending = False
         self.watchdog = Watchdog(settings, outlets.clock)
+        # often enough that a broker which answers is never taken for one that is down
+        self._look_seconds = min(_LONGEST_LOOK_SECONDS, self.watchdog.down_after / 6)
         #: Whether the brokers were reached.
         self.connected = False
         self.leaving: set[asyncio.Task[object]] = set()
@@ -69,6 +72,7 @@ class Session(ConsumerRebalanceListener):
     async def run(self) -> None:
         """Consume until cancelled. Raises KafkaError, StalledError or what a worker has died of."""
         consumer = self._consumer = new_consumer(self._settings)
+        self._metadata = TopicMetadata(consumer, topic_names(self._settings), self._outlets.clock)
         committer = self._committer = Committer(consumer, self._partitions.values)
         committing: asyncio.Task[None] | None = None
         try:
@@ -134,6 +138,8 @@ class Session(ConsumerRebalanceListener):
         on where they were, with full windows.
         """
         for tp in self._progress.keys() - set(assigned):
+            if not self._metadata.shows(tp.topic):
+                continue  # whoever has assigned may not have seen it either: it is nobody's
             await self._outlets.sink.forget(origin_of(tp))
             del self._progress[tp]
 
@@ -196,7 +202,7 @@ class Session(ConsumerRebalanceListener):
         )
         try:
             while not poll.done():
-                await asyncio.wait({poll}, timeout=_LOOK_SECONDS)
+                await asyncio.wait({poll}, timeout=self._look_seconds)
                 await self._look(asked)
         finally:
             if not poll.done():
@@ -207,21 +213,27 @@ class Session(ConsumerRebalanceListener):
 
     async def _look(self, asked: list[TopicPartition]) -> None:
         now = self._outlets.clock.monotonic()
-        if now - self._looked < _LOOK_SECONDS:
+        if now - self._looked < self._look_seconds:
             return
         self._looked = now
         await self._ask()
+        if self._assigned:
+            self._metadata.look()
         await self.watchdog.look(self._consumer, asked)
         self._report()
 
     async def _ask(self) -> None:
         """Without partitions to fetch from, only a question tells whether a broker is there."""
         if self._question is not None and self._question.done():
-            if self._question.exception() is None:
-                self.watchdog.answered()
             self._question = None
         if self._question is None and self.watchdog.question_due:
             self._question = asyncio.create_task(self._consumer.topics(), name="kafka question")
+            self._question.add_done_callback(self._answer)
+
+    def _answer(self, question: asyncio.Task[object]) -> None:
+        # at once: at the next look the contact may have been given up
+        if not question.cancelled() and question.exception() is None:
+            self.watchdog.answered()
 
     def _report(self) -> None:
         telemetry = self._outlets.telemetry

@@ -22,12 +22,11 @@ class Watchdog:
     proof is a fetch response, or for a member without partitions the answer to a question.
     """
 
-    #: Without an answer for this part of the stall time the source says that it is down.
-    DOWN_AFTER: Final = 1 / 3
-
     def __init__(self, settings: KafkaSettings, clock: Clock) -> None:
         self._clock = clock
         self._stall = settings.stall_ms / 1_000
+        #: Seconds without an answer after which the source says that it is down.
+        self.down_after: Final = self._stall / 3
         # A poll waits for a rebalance, and that may wait for a dead member's session to end.
         self._longest_poll = self._stall + settings.session_timeout_ms / 1_000
         self._polled = self._contact = clock.monotonic()
@@ -37,12 +36,12 @@ class Watchdog:
     @property
     def in_contact(self) -> bool:
         """Whether the broker has answered lately."""
-        return self._clock.monotonic() - self._contact < self._stall * self.DOWN_AFTER
+        return self._clock.monotonic() - self._contact < self.down_after
 
     @property
     def question_due(self) -> bool:
         """Whether no answer has come for so long that we should ask."""
-        return self._clock.monotonic() - self._contact > self._stall * self.DOWN_AFTER / 2
+        return self._clock.monotonic() - self._contact > self.down_after / 2
 
     def polled(self) -> None:
         """A poll has returned."""
