@@ -19,7 +19,7 @@ from openfeature.contrib.provider.flagd.config import ResolverType
 from openfeature.evaluation_context import EvaluationContext as OpenFeatureContext
 
 from rollbackd.app.process import spare_the_collector
-from rollbackd.http.flags import EvaluationContext, evaluate
+from rollbackd.http.flag_cache import FlagCache
 from rollbackd.model.controls import Control, ControlValue
 from rollbackd.model.labels import Scope
 from tests.benchmarks.bench import Bench, isolated
@@ -188,7 +188,7 @@ def evaluate_alone(directory: Path) -> tuple[float, float]:
     """Microseconds of processor time for one, ours and flagd's."""
     control = Control(name="flag:canary", intent=_WEIGHTS, version=1)
     controls = {control.name: control}
-    ours = [EvaluationContext(scope=_SCOPE, targeting_key=user) for user in _USERS]
+    flags = FlagCache()
     provider = FlagdProvider(
         resolver_type=ResolverType.FILE, offline_flag_source_path=str(_define(directory))
     )
@@ -197,7 +197,9 @@ def evaluate_alone(directory: Path) -> tuple[float, float]:
     try:
         assert provider.resolve_boolean_details("canary", True, theirs[0]).error_code is None  # noqa: FBT003
         return (
-            _microseconds(lambda number: evaluate(controls, "canary", ours[number])),
+            _microseconds(
+                lambda number: flags.one(controls, "canary", _SCOPE).for_user(_USERS[number])
+            ),
             _microseconds(
                 lambda number: provider.resolve_boolean_details("canary", True, theirs[number])  # noqa: FBT003
             ),

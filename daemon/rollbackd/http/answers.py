@@ -17,12 +17,14 @@ def answer(
     value: object, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """A JSON response."""
-    return web.Response(
-        body=_ENCODER.encode(value),
-        status=status,
-        headers=headers,
-        content_type="application/json",
-    )
+    return json_response(_ENCODER.encode(value), status=status, headers=headers)
+
+
+def json_response(
+    body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """A response of what is JSON already."""
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def decode_command(body: bytes, type_: type[T]) -> T:

@@ -6,8 +6,7 @@ mend is 4xx.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from typing import Final
 
 from aiohttp import web
@@ -32,26 +31,24 @@ class Bodies:
         """The largest body, also after it was unpacked."""
         return self._max_body_bytes
 
-    @asynccontextmanager
-    async def hold(
+    def hold(
         self, request: web.Request, *, command: bool = False, encodings: Collection[str] = ()
-    ) -> AsyncIterator[bytes]:
+    ) -> "Held":
         """The whole body, for as long as the block runs; packed in one of `encodings` or not.
 
-        Raises Refusal.
+        Entering raises Refusal.
         """
         limit = self._max_body_bytes
         if command:
             limit = min(limit, self._limits.command_bytes)
-        _refuse_early(request, limit, encodings)
-        body = bytearray()
-        try:
-            await self._read(request, body, limit)
-            yield bytes(body)
-        finally:
-            self._held -= len(body)
+        return Held(self, request, limit, encodings)
 
-    async def _read(self, request: web.Request, body: bytearray, limit: int) -> None:
+    def release(self, body: bytearray) -> None:
+        """It is held no longer."""
+        self._held -= len(body)
+
+    async def read(self, request: web.Request, body: bytearray, limit: int) -> None:
+        """Append what comes to `body`, and count it as held. Raises Refusal."""
         try:
             if request.content.is_eof():
                 # it came with the headers: nothing to wait for, and no deadline to set
@@ -73,6 +70,33 @@ class Bodies:
             raise _too_big(limit)
         if self._held > self._buffer:
             raise Refusal(503, "too many bodies are being read", headers=_RETRY)
+
+
+class Held:
+    """One body; an asynchronous context manager."""
+
+    __slots__ = ("_bodies", "_body", "_encodings", "_limit", "_request")
+
+    def __init__(
+        self, bodies: Bodies, request: web.Request, limit: int, encodings: Collection[str]
+    ) -> None:
+        self._bodies = bodies
+        self._request = request
+        self._limit = limit
+        self._encodings = encodings
+        self._body = bytearray()
+
+    async def __aenter__(self) -> bytes:
+        _refuse_early(self._request, self._limit, self._encodings)
+        try:
+            await self._bodies.read(self._request, self._body, self._limit)
+        except BaseException:
+            self._bodies.release(self._body)
+            raise
+        return bytes(self._body)
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._bodies.release(self._body)
 
 
 def encoding_of(request: web.Request) -> str:

@@ -9,7 +9,7 @@ Formats: OpenFeature Remote Evaluation Protocol 0.3.0, `service/openapi.yaml` of
 https://github.com/open-feature/protocol.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Final, TypeGuard
 
@@ -41,6 +41,8 @@ _RETRY_AFTER_SECONDS: Final = 30
 #: What every client's integer type can hold (IEEE 754 doubles are exact up to here).
 _MAX_COUNT: Final = 2**53
 
+_ENCODER: Final = msgspec.json.Encoder()
+
 FlagValue = bool | int | str | ControlValue
 
 
@@ -66,13 +68,6 @@ class ErrorCode(StrEnum):
     FLAG_NOT_FOUND = "FLAG_NOT_FOUND"
 
 
-class EvaluationContext(msgspec.Struct, frozen=True, kw_only=True):
-    """Where and for whom flags are evaluated; `targeting_key` is None where nobody is named."""
-
-    scope: Scope
-    targeting_key: str | None = None
-
-
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """An answer with a value."""
 
@@ -91,6 +86,47 @@ class EvaluationFailure(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     error_details: str
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """What a caller gets, and the JSON of it."""
+
+    result: Evaluation | EvaluationFailure
+    body: bytes
+
+    @classmethod
+    def of(cls, result: Evaluation | EvaluationFailure) -> "Answer":
+        """The answer for a result."""
+        return cls(result, _ENCODER.encode(result))
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no such flag."""
+        result = self.result
+        return (
+            isinstance(result, EvaluationFailure) and result.error_code is ErrorCode.FLAG_NOT_FOUND
+        )
+
+
+class Flag(msgspec.Struct, frozen=True):
+    """Everything that one flag can answer as long as its control stands; asking it is cheap."""
+
+    #: For everybody; of a split flag for those who are not on the canary.
+    rest: Answer
+    #: Of a split flag alone: its name, the canary's share of the users, the answer for these, and
+    #: the one for a caller who does not say for whom.
+    name: str = ""
+    share: float = 0.0
+    canary: Answer | None = None
+    unnamed: Answer | None = None
+
+    def for_user(self, targeting_key: str | None) -> Answer:
+        """The answer for one user; None and the empty text name nobody."""
+        if self.canary is None or self.unnamed is None:
+            return self.rest
+        if not targeting_key:
+            return self.unnamed
+        return self.canary if bucket(self.name, targeting_key) < self.share else self.rest
+
+
 class _Reading(msgspec.Struct, frozen=True):
     """What a control says, and whether it was written as its kind has to be."""
 
@@ -99,41 +135,32 @@ class _Reading(msgspec.Struct, frozen=True):
     sound: bool = True
 
 
-def evaluate(
-    controls: Mapping[str, Control], key: str, context: EvaluationContext
-) -> Evaluation | EvaluationFailure:
+def flag_of(controls: Mapping[str, Control], key: str, scope: Scope) -> Flag:
     """The flag of a key, out of the scope's controls by name."""
-    name = _control_name(key)
+    name = control_name(key)
     control = controls.get(name)
     if control is None and name in ALWAYS:
         control = Control(name=name)
     if control is None:
-        return _not_found(key, f"`{name[:160]}` was never written in scope `{context.scope}`")
+        return _not_found(key, f"`{name[:160]}` was never written in scope `{scope}`")
     kind = kind_of(name)
     if kind is Kind.FLAG:
-        return _arm(key, control, context)
+        return _arms(key, control, scope)
     if kind is Kind.CACHE and key == CACHE_GENERATION:
-        return _evaluation(key, control, context, _generation(control.effective))
+        return Flag(_evaluation(key, control, scope, _generation(control.effective)))
     reading = _READERS[kind](control.effective)
     if reading.value == "":
-        return _not_found(key, f"`{name}` points at nothing in scope `{context.scope}`")
-    return _evaluation(key, control, context, reading)
+        return _not_found(key, f"`{name}` points at nothing in scope `{scope}`")
+    return Flag(_evaluation(key, control, scope, reading))
 
 
-def evaluate_all(
-    controls: Mapping[str, Control], context: EvaluationContext
-) -> list[Evaluation | EvaluationFailure]:
-    """Every flag that there is in the scope, by key; one that points at nothing is left out."""
-    keys = {_key(name) for name in controls} | set(ALWAYS) | {CACHE_GENERATION}
-    answers = (evaluate(controls, key, context) for key in sorted(keys))
-    return [
-        answer
-        for answer in answers
-        if isinstance(answer, Evaluation) or answer.error_code is not ErrorCode.FLAG_NOT_FOUND
-    ]
+def keys_of(names: Iterable[str]) -> list[str]:
+    """The keys of all flags in a scope with controls of these names, sorted."""
+    return sorted({_key(name) for name in names} | set(ALWAYS) | {CACHE_GENERATION})
 
 
-def _control_name(key: str) -> str:
+def control_name(key: str) -> str:
+    """The control that a flag's key stands for."""
     if key == CACHE_GENERATION:
         return Kind.CACHE
     return key if ":" in key or key in RESERVED else f"{Kind.FLAG}:{key}"
@@ -144,35 +171,39 @@ def _key(name: str) -> str:
     return own if kind == Kind.FLAG and own and own not in RESERVED else name
 
 
-def _not_found(key: str, details: str) -> EvaluationFailure:
-    return EvaluationFailure(key=key, error_code=ErrorCode.FLAG_NOT_FOUND, error_details=details)
+def _not_found(key: str, details: str) -> Flag:
+    code = ErrorCode.FLAG_NOT_FOUND
+    return Flag(Answer.of(EvaluationFailure(key=key, error_code=code, error_details=details)))
 
 
-def _arm(key: str, control: Control, context: EvaluationContext) -> Evaluation | EvaluationFailure:
-    share = canary_share(control.effective)
-    reason, on = EvaluationReason.STATIC, share == 1.0
-    if 0.0 < share < 1.0:
-        if not context.targeting_key:
-            return EvaluationFailure(
-                key=key,
-                error_code=ErrorCode.TARGETING_KEY_MISSING,
-                error_details=f"`{control.name}` is split; say in `targetingKey` for whom, as text",
-            )
-        flag = control.name.partition(":")[2]
-        reason, on = EvaluationReason.SPLIT, bucket(flag, context.targeting_key) < share
-    reading = _Reading(on, "on" if on else "off", _is_sound_flag(control.effective))
-    return _evaluation(key, control, context, reading, reason)
+def _arms(key: str, control: Control, scope: Scope) -> Flag:
+    share, sound = canary_share(control.effective), _is_sound_flag(control.effective)
+    off, on = _Reading(False, "off", sound), _Reading(True, "on", sound)  # noqa: FBT003
+    if share in {0.0, 1.0}:
+        return Flag(_evaluation(key, control, scope, on if share else off))
+    unnamed = EvaluationFailure(
+        key=key,
+        error_code=ErrorCode.TARGETING_KEY_MISSING,
+        error_details=f"`{control.name}` is split; say in `targetingKey` for whom, as text",
+    )
+    return Flag(
+        _evaluation(key, control, scope, off, EvaluationReason.SPLIT),
+        control.name.partition(":")[2],
+        share,
+        _evaluation(key, control, scope, on, EvaluationReason.SPLIT),
+        Answer.of(unnamed),
+    )
 
 
 def _evaluation(
     key: str,
     control: Control,
-    context: EvaluationContext,
+    scope: Scope,
     reading: _Reading,
     reason: EvaluationReason = EvaluationReason.STATIC,
-) -> Evaluation:
+) -> Answer:
     metadata: dict[str, bool | int | str] = {
-        "scope": str(context.scope),
+        "scope": str(scope),
         "control": control.name,
         "version": control.version,
         "tripped": control.trip is not None,
@@ -181,8 +212,10 @@ def _evaluation(
         metadata["incident_id"] = control.incident_id
     if not reading.sound:
         metadata["malformed"] = True
-    return Evaluation(
-        key=key, value=reading.value, reason=reason, variant=reading.variant, metadata=metadata
+    return Answer.of(
+        Evaluation(
+            key=key, value=reading.value, reason=reason, variant=reading.variant, metadata=metadata
+        )
     )
 
 

@@ -11,17 +11,12 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from rollbackd.http.answers import answer
+from rollbackd.http.answers import answer, json_response
 from rollbackd.http.bodies import Bodies
 from rollbackd.http.callers import Caller
 from rollbackd.http.endpoints import Endpoint
-from rollbackd.http.flags import (
-    ErrorCode,
-    EvaluationContext,
-    EvaluationFailure,
-    evaluate,
-    evaluate_all,
-)
+from rollbackd.http.flag_cache import FlagCache
+from rollbackd.http.flags import ErrorCode, EvaluationFailure
 from rollbackd.http.limits import Limits
 from rollbackd.http.refusals import Refusal
 from rollbackd.model.labels import Scope
@@ -30,6 +25,13 @@ from rollbackd.settings import Permission
 
 #: A context is a few attributes.
 MAX_BODY_BYTES: Final = 64 << 10
+
+
+class _Context(msgspec.Struct, frozen=True):
+    """Where and for whom flags are evaluated; `targeting_key` is None where nobody is named."""
+
+    scope: Scope
+    targeting_key: str | None = None
 
 
 class _UnusableRequestError(Exception):
@@ -43,6 +45,7 @@ class OfrepApi:
 
     def __init__(self, last_known: LastKnown, limits: Limits) -> None:
         self._last_known = last_known
+        self._flags = FlagCache()
         # apart from the bodies of alerts and events, a flood of which must not reach a kill switch
         self._bodies = Bodies(max_body_bytes=MAX_BODY_BYTES, limits=limits)
 
@@ -73,11 +76,13 @@ class OfrepApi:
         except _UnusableRequestError as error:
             failure = EvaluationFailure(key=key, error_code=error.code, error_details=str(error))
             return answer(failure, status=400)
-        result = evaluate(self._last_known.last_known(context.scope), key, context)
-        if isinstance(result, EvaluationFailure):
-            missing = result.error_code is ErrorCode.FLAG_NOT_FOUND
-            return answer(result, status=404 if missing else 400)
-        return answer(result)
+        controls = self._last_known.last_known(context.scope)
+        flag = self._flags.one(controls, key, context.scope)
+        found = flag.for_user(context.targeting_key)
+        status = 200
+        if isinstance(found.result, EvaluationFailure):
+            status = 404 if found.is_missing else 400
+        return json_response(found.body, status=status)
 
     async def all(self, request: web.Request, _caller: Caller) -> web.Response:
         """Every flag of the scope; 304 when the caller has this very answer."""
@@ -85,16 +90,17 @@ class OfrepApi:
             context = await self._context(request)
         except _UnusableRequestError as error:
             return answer({"errorCode": error.code, "errorDetails": str(error)}, status=400)
-        flags = evaluate_all(self._last_known.last_known(context.scope), context)
-        response = answer({"flags": flags})
-        assert isinstance(response.body, bytes)
-        tag = hashlib.sha256(response.body).hexdigest()[:32]
-        if any(known.value in {tag, "*"} for known in request.if_none_match or ()):
-            response = web.Response(status=304)
+        controls = self._last_known.last_known(context.scope)
+        flags = self._flags.all(controls, context.scope)
+        answers = b",".join(flag.for_user(context.targeting_key).body for flag in flags)
+        body = b'{"flags":[%b]}' % answers
+        tag = hashlib.sha256(body).hexdigest()[:32]
+        known = any(each.value in {tag, "*"} for each in request.if_none_match or ())
+        response = web.Response(status=304) if known else json_response(body)
         response.etag = tag
         return response
 
-    async def _context(self, request: web.Request) -> EvaluationContext:
+    async def _context(self, request: web.Request) -> _Context:
         try:
             async with self._bodies.hold(request) as body:
                 return _context_of(body)
@@ -102,7 +108,7 @@ class OfrepApi:
             raise _UnusableRequestError(ErrorCode.PARSE_ERROR, str(refusal)) from None
 
 
-def _context_of(body: bytes) -> EvaluationContext:
+def _context_of(body: bytes) -> _Context:
     try:
         asked = msgspec.json.decode(body or b"{}")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -121,7 +127,7 @@ def _context_of(body: bytes) -> EvaluationContext:
     user = context.get("targetingKey")
     # a flag that is off is off for everybody, whatever a caller calls the user
     targeting_key = user if isinstance(user, str) else None
-    return EvaluationContext(scope=_scope_of(context), targeting_key=targeting_key)
+    return _Context(_scope_of(context), targeting_key)
 
 
 def _scope_of(context: dict[str, object]) -> Scope:
