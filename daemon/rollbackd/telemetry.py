@@ -13,6 +13,7 @@ import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 _FAST: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_ACT: Final = (*_FAST, 10, 30, 60, 120, 300, 600)
 _SLOW: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200)
 
 
@@ -159,7 +160,13 @@ class Telemetry:
         self.lever_attempts = self._counter("lever_attempts", "Acts begun.", "lever")
         self.lever_failures = self._counter("lever_failures", "Acts failed.", "lever", "reason")
         self.lever_duration = self._histogram(
-            "lever_duration_seconds", "Apply and read-back together.", _FAST, "lever"
+            "lever_duration_seconds", "Apply and read-back together.", _ACT, "lever"
+        )
+        self.lever_act_age = self._gauge(
+            "lever_act_age_seconds",
+            "How long the act in hand has been under way; 0 while there is none.",
+            "lever",
+            "scope",
         )
         self.lever_active = self._gauge(
             "lever_active", "1 while a lever's effect is in force.", "lever", "scope"

@@ -15,7 +15,16 @@ from rollbackd.app.daemon import _log_warnings
 from rollbackd.app.housekeeping import Housekeeping
 from rollbackd.clock import ManualClock
 from rollbackd.documents.diagnostics import DocumentError
-from rollbackd.settings import LintSettings, Settings, default_settings
+from rollbackd.settings import (
+    CloudEventsSettings,
+    KafkaSettings,
+    KafkaTopic,
+    LintSettings,
+    NotificationSettings,
+    Settings,
+    default_settings,
+)
+from rollbackd.settings.reconciliation import ListingSettings, ReconciliationSettings
 from rollbackd.telemetry import Telemetry
 
 WARNED = """
@@ -26,6 +35,7 @@ groups:
         expr: avg_over_time(x{arm="canary"}[5m]) > 1
         labels: {branch: quality_regression}
 """
+RECORDED = "groups: [{name: g, rules: [{record: a, expr: b}]}]"
 BROKEN = WARNED.replace("quality", "quantity").replace("expr:", "form: 5m\n        expr: )")
 
 
@@ -62,6 +72,66 @@ def test_warnings_refuse_nothing_and_are_logged_once(
     said = [getattr(record, "because", "") for record in caplog.records]
     assert len(said) == 2
     assert all(text.startswith(f"{tmp_path}/rules.yaml:6:") for text in said)
+
+
+TREE = """
+exit_targets: [{name: errors, value: error_ratio, below: 0.005}]
+branches:
+  quality_regression:
+    freeze: {lever: write_block}
+    targets: [errors]
+    reconcile: WORD
+"""
+KAFKA = KafkaSettings(bootstrap_servers=["a:1"], topics=[])
+LISTED = ReconciliationSettings(
+    listings=[ListingSettings(name="bank", services=["*"], file=Path("bank.csv"))]
+)
+
+
+def ids_of(folder: Path, tree: str, **more: Any) -> list[str]:
+    """What is said of a config of one's own tree."""
+    path, config = folder / "tree.yaml", folder / "rollbackd.yaml"
+    path.write_text(tree)
+    config.touch()
+    chosen = replace(settings(folder, RECORDED), decision_tree=path, path=config, **more)
+    return [d.id for d in load(chosen).warnings]
+
+
+@pytest.mark.parametrize(
+    ("word", "reconciliation", "said"),
+    [
+        ("required", ReconciliationSettings(), ["tree/no-listing"]),
+        ("where_listed", ReconciliationSettings(), ["tree/no-listing"]),
+        ("off", ReconciliationSettings(), []),
+        ("required", LISTED, []),
+        ("where_listed", LISTED, []),
+    ],
+)
+def test_a_comparison_of_receipts_needs_a_listing(
+    tmp_path: Path, word: str, reconciliation: ReconciliationSettings, said: list[str]
+) -> None:
+    """It refuses nothing: with `required` a person is asked, and that may be what is wanted."""
+    assert ids_of(tmp_path, TREE.replace("WORD", word), reconciliation=reconciliation) == said
+
+
+def test_the_shipped_tree_wants_no_listing(tmp_path: Path) -> None:
+    """Its `where_listed` is nobody's wish."""
+    config = tmp_path / "rollbackd.yaml"
+    config.touch()
+    assert load(replace(settings(tmp_path, RECORDED), path=config)).warnings == []
+
+
+def test_brokers_without_topics_are_said_unless_something_needs_them(tmp_path: Path) -> None:
+    """Decisions are written there, or a probe asks for a group of theirs."""
+    tree = TREE.replace("WORD", "off")
+    probe = "{lever: write_block, confirm: [{probe: consumers, group: writers}]}"
+    told = NotificationSettings(cloudevents=CloudEventsSettings(topic="decisions"))
+    read = replace(KAFKA, topics=[KafkaTopic(name="events")])
+    assert ids_of(tmp_path, tree, kafka=KAFKA) == ["config/no-topics"]
+    assert ids_of(tmp_path, tree, kafka=read) == []
+    assert ids_of(tmp_path, tree, kafka=KAFKA, notifications=told) == []
+    probing = tree.replace("{lever: write_block}", probe)
+    assert ids_of(tmp_path, probing, kafka=KAFKA) == []
 
 
 def test_the_settings_silence_lints(tmp_path: Path) -> None:

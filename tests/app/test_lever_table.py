@@ -13,11 +13,11 @@ from rollbackd.clock import ManualClock
 from rollbackd.connections.sqlite import Database
 from rollbackd.controls.sqlite import SQLiteControls
 from rollbackd.errors import PermanentError
-from rollbackd.incidents.performing import DEADLINE_SECONDS
 from rollbackd.levers import BUILT_IN
 from rollbackd.levers.dry_run import DryRunSettings
 from rollbackd.levers.lever_type import LeverDefinition
 from rollbackd.levers.redis_key import RedisKeySettings
+from rollbackd.model.levers import ACT_TIMEOUT_MS
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def test_a_reload_changes_the_very_table_that_incidents_hold(
     assert levers.table is table
     assert table["ptr"] is not old
     await settled()
-    clock.advance(int(DEADLINE_SECONDS * 1_000))
+    clock.advance(ACT_TIMEOUT_MS)
     await settled()
     assert closed == []
     clock.advance(1_000)
@@ -71,6 +71,28 @@ async def test_a_reload_changes_the_very_table_that_incidents_hold(
     assert closed == ["redis://old:6379/0"]
     await levers.close()
     assert closed == ["redis://old:6379/0", "redis://new:6379/0"]
+
+
+async def test_what_may_take_long_stays_open_for_as_long(controls: SQLiteControls) -> None:
+    """A reload cuts no call off that has the time of its own lever."""
+
+    class Slow:
+        act_timeout_ms = 120_000
+        closed = False
+
+        async def close(self) -> None:
+            self.closed = True
+
+    slow, clock = Slow(), ManualClock()
+    levers = LeversInForce(controls, clock, {})
+    levers.table["slow"] = slow  # type: ignore[assignment]  # as much of it as is needed
+    levers.replace({})
+    for passes, closed in ((119_000, False), (2_000, True)):
+        await settled()
+        clock.advance(passes)
+        await settled()
+        assert slow.closed is closed
+    await levers.close()
 
 
 async def test_the_end_closes_what_was_replaced_too(

@@ -64,6 +64,28 @@ async def left_behind(world: World) -> None:
     await world.store.open_incident(incident, record)
 
 
+async def test_a_long_act_is_no_orphan(world: World) -> None:
+    """Whoever performs it says so meanwhile; another process leaves it alone, however long."""
+    started = world.clock.now()
+
+    async def long(*_: Any) -> None:
+        while world.clock.now() < started + 10 * MINUTE:
+            await world.clock.sleep(5_000)
+
+    world.controls.before["set_trip"] = long
+    opened = await world.open_incident("duplicate_effects")
+    await world.until(lambda: any(each.pending for each in world.runner.current()))
+    first, second = world.runner, world.new_runner()
+    recovery = recovery_of(world)
+    for minutes in range(1, 9):
+        await world.until(lambda at=minutes: world.clock.now() >= started + at * MINUTE)  # type: ignore[misc]
+        await recovery.adopt()
+    assert second.current() == []
+    await world.until(lambda: not first._tasks)
+    closed = await world.stored()
+    assert (closed.state, closed.epoch) == (State.CLOSED, opened.epoch)
+
+
 async def test_the_fence_is_raised_before_the_first_act(world: World) -> None:
     """A write of the process before it finds a higher epoch, and no control was written."""
     await left_behind(world)

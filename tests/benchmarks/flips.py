@@ -119,11 +119,15 @@ async def _incident(daemon: Daemon, watch: "Stopwatch", service: str) -> None:
     good = b'{"event":"baseline.pinned",%b,"controls":{"pointer:live":{"target":"blue"}}}'
     bad = b'{"event":"answer.served",%b,"values":{"retriever_index_mismatch":1}}'
     value: ControlValue = {"target": "green"}
-    await daemon._intake.ingest(decode_record(good % scope, now_ms=now_ms), source="http")
-    await daemon._backends.controls.set_intent(
+    await daemon._parts.receiving.intake.ingest(
+        decode_record(good % scope, now_ms=now_ms), source="http"
+    )
+    await daemon._parts.ground.backends.controls.set_intent(
         Scope(service, "eu"), "pointer:live", value, now_ms=now_ms
     )
-    await daemon._intake.ingest(decode_record(bad % scope, now_ms=now_ms), source="http")
+    await daemon._parts.receiving.intake.ingest(
+        decode_record(bad % scope, now_ms=now_ms), source="http"
+    )
     async with asyncio.timeout(20):
         await watch.watches.wait()
 
@@ -168,7 +172,7 @@ class Stopwatch:
 
     def listen(self, daemon: Daemon) -> None:
         """From now on note what fires."""
-        dispatch = daemon._dispatcher.dispatch
+        dispatch = daemon._parts.deciding.dispatcher.dispatch
 
         async def watched(transitions: list[Trigger], firing: list[Trigger]) -> None:
             for trigger in transitions:
@@ -176,7 +180,7 @@ class Stopwatch:
                     self.fired[trigger.label("service")] = time.monotonic()
             await dispatch(transitions, firing)
 
-        daemon._dispatcher.dispatch = watched  # type: ignore[method-assign,assignment]
+        daemon._parts.deciding.dispatcher.dispatch = watched  # type: ignore[method-assign,assignment]
 
 
 def _settings(url: str, directory: Path) -> Settings:

@@ -231,7 +231,7 @@ async def _observe(
     daemon = Daemon(settings)
     await daemon.start()
     fired: Times = {}
-    dispatch = daemon._dispatcher.dispatch
+    dispatch = daemon._parts.deciding.dispatcher.dispatch
 
     async def watched(transitions: list[Trigger], firing: list[Trigger]) -> None:
         now_ms = time.time() * 1_000
@@ -240,7 +240,7 @@ async def _observe(
                 fired.setdefault(trigger.label("service"), now_ms)
         await dispatch(transitions, firing)
 
-    daemon._dispatcher.dispatch = watched  # type: ignore[method-assign,assignment]
+    daemon._parts.deciding.dispatcher.dispatch = watched  # type: ignore[method-assign,assignment]
     await eventually(lambda: _assigned(daemon), within_seconds=30)
     await _fill_windows(daemon.engine, per_second)
     spare_the_collector()

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from rollbackd.settings import shipped_rules
 from tests.cli.conftest import Run
 from tests.services.processes import free_port
 
@@ -74,6 +75,22 @@ def test_a_running_daemon_says_why_a_rule_fires(run: Run, url: str, tmp_path: Pa
     assert future.exit_code == 1
     assert "lies in the future" in future.output
     assert "did you mean `QualityDrift`?" in run("explain", "qualitydrft", "--url", url).output
+
+
+def test_a_recording_of_ones_own_shape_fires_a_shipped_rule(
+    run: Run, url: str, tmp_path: Path
+) -> None:
+    """Its old times have moved to now, where the daemon's own mapping finds them."""
+    sample = orjson.loads((shipped_rules() / "mappings/samples/rag-answer.json").read_bytes())
+    recording = tmp_path / "answers.ndjson"
+    stamps = [f"2020-01-01T00:00:{second:02}Z" for second in range(60)] * 4
+    answers = [{**sample, "ts": t, "quality": {"coverage_percent": 30}} for t in sorted(stamps)]
+    recording.write_bytes(b"\n".join(map(orjson.dumps, answers)))
+    ask = ("explain", "CoverageLow", "--scope", "rag/eu", "--url", url)
+    sent = run("replay", str(recording), "--mapping", "rag-answer", "--speed", "100", "--url", url)
+    assert sent.exit_code == 0, sent.output
+    page = told_in_time(run, "firing", *ask)
+    assert "240 samples" in page
 
 
 def test_a_person_rolls_back_and_restores_from_the_command_line(

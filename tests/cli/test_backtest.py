@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rollbackd.settings import shipped_rules
 from tests.app.backtest import recordings
-from tests.app.backtest.playing import HIGH, TREE, level, pinned, write
+from tests.app.backtest.playing import HIGH, START, TREE, level, pinned, write
 from tests.cli.conftest import Run
 
+GOLDEN = Path(__file__).parent / "golden"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "backtest.md"
 
 LABELS = """
@@ -126,6 +129,10 @@ def test_bad_lines_are_reported_with_their_places(run: Run, arguments: list[str]
         (("--kafka", "b:1", "--topic", "t", "--from", "soon"), "`soon` is not a time"),
         (("--kafka", "b:1", "--topic", "t", "--from", "9", "--to", "8"), "must be after --from"),
         (("a", "--min-recall", "1"), "add --labels"),
+        (("a", "--format", "json"), "`json` is not a format; allowed are auto, native"),
+        (("a", "--format", "remote_write"), "`remote_write` is bytes, and a file holds one JSON"),
+        (("a", "--format", "auto", "--mapping", "rag-answer"), "exclude each other"),
+        (("--generated", "1", "--mapping", "rag-answer"), "name no others"),
         (("a", "--labels", "l", "--min-recall", "2"), "less than or equal to 1"),
     ],
 )
@@ -134,6 +141,64 @@ def test_wrong_usage_is_exit_code_2(run: Run, more: tuple[str, ...], said: str) 
     result = run("backtest", *more)
     assert result.exit_code == 2
     assert said in " ".join(result.stderr.split())
+
+
+def answers(seconds: range, arm: str, coverage: float) -> list[dict[str, Any]]:
+    """The sample of the shipped mapping, once a second."""
+    sample = json.loads((shipped_rules() / "mappings/samples/rag-answer.json").read_text())
+    quality = {"delta_s": 0.31, "coverage_percent": coverage}
+    mine = {**sample, "variant": arm, "client": {}, "quality": quality}
+    return [{**mine, "ts": START + at} for at in seconds]
+
+
+def test_a_topic_of_ones_own_is_played_by_a_shipped_mapping(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A golden file: the shipped rules on answers whose coverage falls on the canary."""
+    monkeypatch.chdir(tmp_path)
+    events: list[dict[str, Any] | str] = [
+        *answers(range(300), "stable", 80), *answers(range(300), "candidate", 80),
+        *answers(range(300, 600), "candidate", 30), {"ts": START + 600, "log": "not an answer"},
+        {**answers(range(600, 601), "candidate", 30)[0], "variant": "blue"}, "nonsense",
+    ]  # fmt: skip
+    write(Path("answers.ndjson"), events)
+    pins = {"PROMPT_VER": "p-11"}
+    baseline = {"coverage": {"mean": 0.8, "count": 600}, "delta_s": {"p50": 0.3, "p95": 0.4}}
+    write(Path("good.ndjson"), [pinned(pins=pins, baseline=baseline)])
+    arguments = ("answers.ndjson", "--mapping", "rag-answer", "--known-good", "good.ndjson")
+    result = run("backtest", *arguments)
+    assert result.exit_code == 0, result.output
+    printed = "".join(f"{line.rstrip()}\n" for line in result.stdout.splitlines())
+    assert printed == (GOLDEN / "backtest-rag-answer.txt").read_text()
+
+
+def test_a_mapping_that_takes_nothing_is_said(run: Run, tmp_path: Path) -> None:
+    """A wrong path looks like this; the name of a mapping may be wrong as well."""
+    recording = write(tmp_path / "answers.ndjson", [{"log": "line"}, {"log": "line"}])
+    nothing = run("backtest", str(recording), "--mapping", "rag-answer")
+    assert nothing.exit_code == 1
+    assert "that says anything, among 2; see `rollbackd check --sample`" in nothing.stderr
+    unknown = run("backtest", str(recording), "--mapping", "rag-answers")
+    assert unknown.exit_code == 1
+    assert "did you mean `rag-answer`?" in unknown.stderr
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("events: [{event: answer.served, service: s, values: {a: $..b}}]\n")
+    refused = run("backtest", str(recording), "--mapping", str(broken))
+    assert refused.exit_code == 1
+    assert f"{broken}:1:" in refused.stderr
+
+
+def test_lines_may_be_in_a_format_of_the_daemon(run: Run, arguments: list[str]) -> None:
+    """As the config names it; here what Prometheus sends to Kafka."""
+    path = Path(arguments[1])
+    labels = {"__name__": "level", "service": "rag", "region": "eu", "arm": "canary"}
+    stamps = {at: f"2026-11-20T20:00:{at:02}Z" for at in (5, 10, 20)}
+    lines = [{"labels": labels, "value": f"{at}.5", "timestamp": t} for at, t in stamps.items()]
+    write(path, lines)
+    result = run(*arguments, "--format", "prometheus_json")
+    assert result.exit_code == 0, result.output
+    assert "20:00:10  High fires  10.5" in result.stdout
+    assert run(*arguments).exit_code == 1
 
 
 @pytest.mark.parametrize("name", ["none.ndjson", "empty.ndjson"])

@@ -87,7 +87,9 @@ async def test_the_demo_ends_in_a_closed_incident(tmp_path: Path) -> None:
     ):
         assert said in text
     (report,) = (tmp_path / "kept").glob("*/report.md")
-    assert "QualityDrift" in report.read_text()
+    told = report.read_text()
+    assert set(re.findall(r"^- `(\w+)` = ", told, re.MULTILINE)) == {"QualityDrift"}
+    assert "| prompt prompt-pack | p-2026.11.08 | p-2026.11.22 |" in told
     assert list((tmp_path / "tmp").iterdir()) == []
     assert processes_in(tmp_path / "tmp") == []
 

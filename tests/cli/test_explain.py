@@ -117,6 +117,9 @@ def test_the_daemon_s_suggestion_is_passed_on(run: Run, fake: FakeDaemon) -> Non
         ("explain", "A", "--scope", "a b"),
         ("explain", "A", "--limit", "0"),
         ("explain", "A", "--rules", "x.yaml"),
+        ("explain", "A", "--mapping", "rag-answer"),
+        ("explain", "A", "--format", "telegraf"),
+        ("explain", "A", "--events", "x", "--format", "remote_write"),
     ],
 )
 def test_wrong_usage_is_exit_code_two(run: Run, arguments: tuple[str, ...]) -> None:
@@ -185,3 +188,20 @@ def test_bad_lines_are_left_out_and_said(run: Run, recording: Path) -> None:
     assert page.exit_code == 0
     assert f"left out {recording}:802:" in page.stderr
     assert "(and 1 more)" in page.stderr
+
+
+def test_a_recording_of_ones_own_is_explained_by_a_mapping(run: Run, tmp_path: Path) -> None:
+    """The mappings of the config are known by name."""
+    (tmp_path / "answers.yaml").write_text(
+        "events: [{event: answer.served, service: $.app, time: $.when, values: {coverage: $.c}}]"
+    )
+    config, recording = tmp_path / "rollbackd.yaml", tmp_path / "answers.ndjson"
+    rules = "groups: [{name: g, rules: [{alert: Low, expr: coverage < 0.5}]}]"
+    (tmp_path / "rules.yaml").write_text(rules)
+    config.write_text("mappings: [answers.yaml]\nrules: [rules.yaml]\n")
+    recording.write_bytes(orjson.dumps({"app": "rag", "when": START, "c": 0.25}))
+    ask = ("explain", "Low", "--events", str(recording), "--config", str(config))
+    page = run(*ask, "--mapping", "answers")
+    assert page.exit_code == 0, page.output
+    assert "Low  g  firing" in page.stdout
+    assert run(*ask).exit_code == 1

@@ -4,7 +4,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from rollbackd.cli.recorded import open_recording
+from rollbackd.cli.recorded import NativeTimes, open_recording
 from tests.cli.conftest import Run
 from tests.cli.fake_daemon import FakeDaemon
 from tests.cli.samples import OPENED_MS
@@ -21,6 +21,33 @@ EVENTS = [
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "recorded.ndjson"
     path.write_bytes(b"\n".join(map(orjson.dumps, EVENTS)) + b"\n\n")
+    return path
+
+
+MAPPING = """
+service: $.app
+time: {path: $.at.ms, format: unix_ms}
+events:
+  - event: answer.served
+    when: {$.kind: answer}
+    values: {latency_seconds: {path: $.took, unit: ms -> s}}
+"""
+#: The second is nothing to the mapping, and has no time; the fourth is a second late.
+FOREIGN = [
+    {"kind": "answer", "app": "rag", "at": {"ms": 1_577_836_800_000, "zone": "x"}, "took": 1},
+    {"kind": "other", "app": "rag"},
+    {"kind": "answer", "app": "rag", "at": {"ms": 1_577_836_820_000}, "took": 2},
+    {"kind": "answer", "app": "rag", "at": {"ms": 1_577_836_819_000}, "took": 3},
+    {"kind": "answer", "app": "rag", "at": {"ms": 1_577_836_860_000}, "took": 4},
+]
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    (tmp_path / "answers.yaml").write_text(MAPPING)
+    (tmp_path / "config.yaml").write_text("mappings: [answers.yaml]\n")
+    path = tmp_path / "foreign.ndjson"
+    path.write_bytes(b"\n".join(map(orjson.dumps, FOREIGN)))
     return path
 
 
@@ -105,5 +132,70 @@ def test_a_recording_that_is_not_there_is_one_clear_line(run: Run, tmp_path: Pat
 
 def test_a_recording_knows_its_length(file: Path) -> None:
     """From its first event to its latest."""
-    recording = open_recording(file)
+    recording = open_recording(file, NativeTimes())
     assert (recording.count, recording.length_ms) == (4, 60_000)
+
+
+@pytest.mark.parametrize("named", ["by name", "by file"])
+def test_events_of_another_shape_are_moved_where_their_time_stands(
+    run: Run, daemon: FakeDaemon, foreign: Path, named: str
+) -> None:
+    """The daemon reads them by the same mapping; what the mapping does not take is passed over."""
+    config = ("--mapping", "answers", "--config", str(foreign.parent / "config.yaml"))
+    by_file = ("--mapping", str(foreign.parent / "answers.yaml"))
+    which = config if named == "by name" else by_file
+    result = run("replay", str(foreign), "--speed", "10000", "--url", daemon.url, *which)
+    assert result.exit_code == 0, result.output
+    assert "sent 4 events" in result.stdout
+    assert "passed over 1 event that the mapping does not take" in result.stdout
+    assert {a.query["mapping"] for a in daemon.asked if a.method == "POST"} == {"answers"}
+    events = sent(daemon)
+    moved = [event["at"]["ms"] for event in events]  # type: ignore[index]
+    assert moved == [OPENED_MS + ms for ms in (0, 2, 2, 6)]
+    assert [{**e, "at": 0} for e in events] == [{**e, "at": 0} for e in FOREIGN if "at" in e]
+    assert events[0]["at"] == {"ms": OPENED_MS, "zone": "x"}
+
+
+def test_times_of_another_shape_can_be_kept(run: Run, daemon: FakeDaemon, foreign: Path) -> None:
+    """Then the lines are sent as they stand."""
+    which = ("--mapping", str(foreign.parent / "answers.yaml"), "--keep-times")
+    result = run("replay", str(foreign), "--speed", "10000", "--url", daemon.url, *which)
+    assert result.exit_code == 0
+    assert sent(daemon) == [event for event in FOREIGN if "at" in event]
+
+
+@pytest.mark.parametrize(
+    ("line", "mapping", "said"),
+    [
+        ('{"kind": "answer", "app": "rag", "took": 1}', MAPPING, ":1: `time` is missing"),
+        ('{"kind": "answer", "app": "rag", "took": 1}', MAPPING, "there is no `$.at.ms`"),
+        ('{"kind": "answer", "app": "rag", "took": "x"}', MAPPING, "`values.latency_seconds`"),
+        ('["answer"]', MAPPING, ":1: an event is a JSON object"),
+        ("nonsense", MAPPING, ":1: not JSON"),
+        ('{"kind": "other"}', MAPPING, "that the mapping takes anything from, among 1"),
+        ("{}", MAPPING.replace("time: {", "x: {"), "unknown"),
+        ("{}", "events: [{event: a, service: s, values: {a: $.a}}]", "has no `time`"),
+        ("{}", MAPPING.replace("unix_ms", "unix, map: {a: 1}"), "goes through `map`"),
+    ],
+)
+def test_what_a_mapping_cannot_place_in_time_is_refused(
+    run: Run, daemon: FakeDaemon, foreign: Path, line: str, mapping: str, said: str
+) -> None:
+    """In the words of the mapping, before anything is sent."""
+    foreign.write_text(line)
+    (foreign.parent / "answers.yaml").write_text(mapping)
+    which = ("--mapping", str(foreign.parent / "answers.yaml"))
+    result = run("replay", str(foreign), "--url", daemon.url, *which)
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert daemon.asked == []
+
+
+def test_a_mapping_that_is_not_there_is_said(run: Run, daemon: FakeDaemon, foreign: Path) -> None:
+    """With those that are."""
+    result = run("replay", str(foreign), "--url", daemon.url, "--mapping", "rag-answers")
+    assert result.exit_code == 1
+    assert "there is no mapping `rag-answers`; there are" in result.stderr
+    assert "did you mean `rag-answer`?" in result.stderr
+    alone = run("replay", str(foreign), "--config", str(foreign.parent / "config.yaml"))
+    assert alone.exit_code == 2

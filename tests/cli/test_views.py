@@ -144,6 +144,24 @@ def test_plain_lines_say_each_thing_once() -> None:
     assert len(lines) == len(set(lines))
 
 
+def test_a_part_of_the_story_comes_after_what_led_to_it() -> None:
+    """But the news of an incident before its first step."""
+    console = Console(width=120, file=io.StringIO(), color_system=None)
+    plain = PlainLines(console)
+    for story, state in (("it opened", State.WATCHING), ("it is over", State.CLOSED)):
+        scene = scene_at(state)
+        scene.story = story
+        if state is State.WATCHING:
+            assert scene.detail is not None
+            scene.detail = msgspec.structs.replace(scene.detail, journal=scene.detail.journal[:2])
+        plain.show(scene)
+    assert isinstance(console.file, io.StringIO)
+    told = [line[8:].strip() for line in console.file.getvalue().splitlines()]
+    assert told[0] == "it opened"
+    assert told[1].startswith("(new) => detected")
+    assert told.index("it is over") > told.index("flipping => rotating: flip_verified")
+
+
 def ending(*, report: Path | None = None, state: State = State.CLOSED) -> Ending:
     told = detail(state=state, green_at_ms=OPENED_MS + 700_000, closed_at_ms=OPENED_MS + 710_000)
     told = msgspec.structs.replace(told, report_path=str(report or ""))

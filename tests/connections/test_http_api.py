@@ -1,13 +1,16 @@
 """One policy for calls to other systems: time, TLS, size, addresses, and what may be said."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from aiohttp import web
 
+from rollbackd.connections import http as calls
 from rollbackd.connections.http import MAX_ANSWER_BYTES, HttpApi, check_address
 from rollbackd.errors import PermanentError, RollbackdError, TemporaryError
 from rollbackd.settings.endpoints import HttpEndpoint
@@ -39,7 +42,7 @@ async def peer() -> AsyncIterator[Peer]:
     peer = Peer(port)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", peer.handle)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, HOST, port).start()
     yield peer
@@ -127,6 +130,23 @@ async def test_no_answer_in_time_is_temporary(peer: Peer) -> None:
     await hasty.close()
     assert isinstance(error, TemporaryError)
     assert "no answer within 0.3 s" in str(error)
+
+
+async def test_who_lets_nobody_in_is_known_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an answer may take long: here the TLS handshake never comes."""
+    monkeypatch.setattr(calls, "_CONNECT_SECONDS", 0.3)
+
+    class Patient(HttpEndpoint, frozen=True, kw_only=True):
+        longest_timeout_ms: ClassVar[int] = 600_000
+
+    with socket.create_server((HOST, 0)) as silent:
+        port = silent.getsockname()[1]
+        mine = HttpApi(Patient(url=f"https://{HOST}:{port}", timeout=600_000))
+        async with asyncio.timeout(20):
+            error = await failure(mine)
+        await mine.close()
+    assert isinstance(error, TemporaryError)
+    assert "no connection within 0.3 s" in str(error)
 
 
 async def test_nobody_there_is_temporary() -> None:
@@ -265,7 +285,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) 
     context.load_cert_chain(cert, key)
     port, app = free_port(), web.Application()
     app.router.add_get("/x", answering(200, "{}"))
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, HOST, port, ssl_context=context).start()
     url = f"https://localhost:{port}"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,28 @@ async def test_a_run_that_is_cancelled_is_killed(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     await gone(pid)
+
+
+async def test_a_long_run_holds_nobody_else_up(tmp_path: Path) -> None:
+    """It has a thread of its own, whatever else the loop's pool is needed for."""
+    told, go_on = tmp_path / "begun", tmp_path / "go"
+    text = f"""
+import os, time
+open({str(told)!r}, "w").close()
+while not os.path.exists({str(go_on)!r}):
+    time.sleep(0.01)
+"""
+
+    async def has_begun() -> bool:
+        return told.exists()
+
+    with ThreadPoolExecutor(1) as only_one:
+        asyncio.get_running_loop().set_default_executor(only_one)
+        running = asyncio.create_task(ran(script(tmp_path, text), timeout_seconds=60.0))
+        await eventually(has_begun, within_seconds=20)
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(go_on.touch)
+        assert (await running).status == 0
 
 
 def test_a_program_that_others_may_write_is_not_trusted(tmp_path: Path) -> None:

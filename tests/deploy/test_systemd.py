@@ -56,6 +56,8 @@ def test_the_unit_starts_watches_and_reloads_the_daemon() -> None:
     assert unit["ExecStart"] == ["/usr/bin/rollbackd run --config /etc/rollbackd/rollbackd.yaml"]
     assert unit["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
     assert unit["DynamicUser"] == ["yes"]
+    # a lever's program is ended by the daemon, not before it
+    assert unit["KillMode"] == ["mixed"]
     assert "Environment" not in unit
     assert "EnvironmentFile" not in unit
 

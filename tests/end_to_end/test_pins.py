@@ -81,7 +81,7 @@ async def test_what_was_recorded_before_a_rollout_is_rolled_back_to(
         assert (known["status"], known["in_force"], known["pins"]) == ("good", True, GOOD)
         assert known["baseline"]["delta_s"]["count"] == 250
         assert known["baseline"]["errors"] == {"ratio": 0.0, "count": 250.0}
-        assert recorded["not_measured"] == ["coverage"]
+        assert recorded["not_measured"] == ["coverage", "tokens", "cost_per_solved_query"]
         again = json.loads((await pins_command(daemon, *wanted))[1])
         assert (again["is_new"], again["set"]["id"]) == (False, known["id"])
 

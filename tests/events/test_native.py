@@ -49,6 +49,13 @@ def test_an_event_becomes_samples_and_pins() -> None:
     assert batch.known_good == []
 
 
+def test_the_pins_of_a_retriever_are_those_of_a_part() -> None:
+    """It knows no others; a request of the same arm with the same pins is told apart."""
+    beat = native(event="retriever.heartbeat", reader="r-1", code=None, values=None)
+    batch = decode(encoded(beat) + b"\n" + encoded(native()))
+    assert [(seen.pins, seen.partial) for seen in batch.pins] == [(PINS, True), (PINS, False)]
+
+
 @pytest.mark.parametrize(
     ("ts", "time_ms"),
     [

@@ -45,6 +45,28 @@ def test_one_event_that_lacks_a_required_pin_fails_and_names_it() -> None:
     assert (check.passed, check.detail) == (False, "arm `baseline` lacks TOK_VER")
 
 
+def test_a_retriever_knows_the_pins_of_the_index_and_no_others() -> None:
+    """What it lacks is not lost; what it still reads is still bad."""
+    index = {"INDEX_HASH": PINS["INDEX_HASH"]}
+    assert served_pins(flipped(), [seen(PINS), replace(seen(index), partial=True)]).passed
+    assert not served_pins(flipped(), [seen(PINS), replace(seen(BAD), partial=True)]).passed
+
+
+def test_a_retriever_does_not_say_what_its_arm_runs_with() -> None:
+    """Not even later than the arm; alone, it is all that is known. Nothing counts as missing."""
+    registry = CollectorRegistry()
+    table = PinsTable(Telemetry(registry))
+    index = {"INDEX_HASH": "i2"}
+    table.note(replace(seen(index, time_ms=5), partial=True))
+    assert table.of(SCOPE) == {"baseline": index}
+    table.note(seen(PINS, time_ms=4))
+    table.note(replace(seen(index, time_ms=6), partial=True))
+    assert table.of(SCOPE) == {"baseline": PINS}
+    assert [each.pins for each in table.since(SCOPE, 3)] == [PINS, index]
+    missing = "rollbackd_events_missing_pins_total"
+    assert registry.get_sample_value(missing, {"pin": "PROMPT_VER"}) == 0
+
+
 def test_a_pin_that_was_missing_before_is_not_held_against_the_rollback() -> None:
     incident = flipped()
     assert incident.evidence is not None

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from rollbackd.model.levers import (
+    ACT_TIMEOUT_MS,
     Applied,
     Change,
     LeverKind,
@@ -27,6 +28,7 @@ class FakeLever:
 
     name = "fake"
     reader_timeout_ms: int | None = None
+    act_timeout_ms = ACT_TIMEOUT_MS
 
     def __init__(self, kind: LeverKind = LeverKind.POINTER) -> None:
         self.kind = kind

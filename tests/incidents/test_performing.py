@@ -1,7 +1,8 @@
 """One act on one lever, with every fault that a target can have."""
 
 import asyncio
-from collections.abc import Coroutine
+import random
+from collections.abc import Callable, Coroutine, Iterator
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -9,11 +10,12 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
-from rollbackd.clock import ManualClock
+from rollbackd.app.simulation.loop import VirtualClock, VirtualLoop
+from rollbackd.clock import Clock, ManualClock
 from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.incidents import messages as m
-from rollbackd.incidents import performing
-from rollbackd.incidents.performing import LeverRoom, patiently
+from rollbackd.incidents.patience import patiently
+from rollbackd.incidents.performing import LeverRoom
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import Incident, Intent
 from rollbackd.model.levers import Applied, Change, LeverKind, Observation, Op, Target
@@ -33,9 +35,9 @@ CALL = LeverCall(lever="fake", name="docs", params={"x": 1})
 class Room:
     """A LeverRoom with one fake lever, on a clock that moves while it waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.lever = FakeLever()
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
         self.stuck: list[str] = []
         self.telemetry = Telemetry(CollectorRegistry())
         self.levers: dict[str, Lever] = {"fake": self.lever}
@@ -48,8 +50,9 @@ class Room:
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.ensure_future(work)
-        await until(self.clock, task.done)
-        return task.result()
+        if isinstance(self.clock, ManualClock):
+            await until(self.clock, task.done)
+        return await task
 
     async def prepare(self, command: m.Prepare | None = None) -> m.Event:
         command = command or m.Prepare(call=CALL, index=2)
@@ -158,15 +161,87 @@ async def test_a_lost_answer_does_not_act_twice(room: Room) -> None:
     assert (room.lever.version, room.lever.calls["apply"]) == (2, 2)
 
 
-async def test_a_hanging_target_is_given_up_and_tried_again(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_hanging_target_is_given_up_and_tried_again(room: Room) -> None:
     """The deadline of one call passes although it took effect; the next finds it done (T12)."""
-    monkeypatch.setattr(performing, "DEADLINE_SECONDS", 0.02)
+    room.lever.act_timeout_ms = 20
     room.lever.late["apply"] = [lambda: asyncio.sleep(3_600)]
     event = await room.perform()
     assert isinstance(event, m.Sealed)
     assert room.lever.version == 2
+
+
+@pytest.fixture
+def virtual() -> Iterator[VirtualLoop]:
+    """A loop whose time moves when nobody has anything to do."""
+    loop = VirtualLoop(random.Random(1))
+    yield loop
+    loop.close()
+
+
+def test_an_act_has_the_time_that_its_lever_says(virtual: VirtualLoop) -> None:
+    """One of 20 s is done in one go, where one of a common lever is ended after 5 s."""
+    room = Room(VirtualClock(virtual))
+    room.lever.act_timeout_ms = 30_000
+    room.lever.faults["apply"] = [lambda: asyncio.sleep(20)]
+    event = virtual.run_until_complete(room.perform())
+    assert isinstance(event, m.Sealed)
+    assert room.lever.calls["apply"] == 1
+    assert 20 <= virtual.time() < 21
+    room.lever.faults["observe"] = [lambda: asyncio.sleep(20)]
+    assert isinstance(virtual.run_until_complete(room.prepare()), m.Prepared)
+    assert room.lever.calls["observe"] == 2
+
+
+@pytest.mark.parametrize(
+    ("timeout_ms", "takes", "told"),
+    [
+        (5_000, [20], []),
+        (30_000, [40, 40, 40], ["no answer within 30 s"]),
+        (90_000, [100], ["no answer within 90 s"]),
+    ],
+)
+def test_an_act_over_its_own_time_is_ended_and_tried_again(
+    virtual: VirtualLoop, timeout_ms: int, takes: list[int], told: list[str]
+) -> None:
+    """As any other; people are told once, as soon as it has failed for a minute."""
+    room = Room(VirtualClock(virtual))
+    room.lever.act_timeout_ms = timeout_ms
+    ended: list[float] = []
+
+    def long(seconds: int) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def wait() -> None:
+            try:
+                await asyncio.sleep(seconds)
+            except asyncio.CancelledError:
+                ended.append(virtual.time())
+                raise
+
+        return wait
+
+    room.lever.faults["apply"] = [long(seconds) for seconds in takes]
+    event = virtual.run_until_complete(room.perform())
+    assert isinstance(event, m.Sealed)
+    assert room.lever.calls["apply"] == len(takes) + 1
+    assert room.lever.version == 2
+    assert len(ended) == len(takes)
+    assert ended[0] == pytest.approx(timeout_ms / 1_000)
+    assert room.stuck == told
+
+
+def test_each_try_has_the_time_that_is_in_force_by_then(virtual: VirtualLoop) -> None:
+    """The levers file was put right and read again while the act waited."""
+    room = Room(VirtualClock(virtual))
+
+    def too_short() -> Coroutine[Any, Any, None]:
+        room.levers["fake"] = mended
+        return asyncio.sleep(20)
+
+    mended = FakeLever()
+    mended.act_timeout_ms = 30_000
+    mended.faults["apply"] = [lambda: asyncio.sleep(20)]
+    room.lever.faults["apply"] = [too_short]
+    assert isinstance(virtual.run_until_complete(room.perform()), m.Sealed)
+    assert (room.lever.calls["apply"], mended.calls["apply"]) == (1, 1)
 
 
 async def test_after_a_restart_the_target_is_read_before_it_is_touched(room: Room) -> None:

@@ -32,13 +32,15 @@ _WORDS: Final = ("approve", "decline", "restore", "restore", "rotated", "abort")
 
 
 def _outside(draw: st.DrawFn, walk: Walk) -> m.Event:
-    kinds = ("join", "join", "word", "word", "resume", "resume", "compensate", "end")
+    kinds = ("join", "join", "word", "word", "resume", "resume", "still", "compensate", "end")
     match draw(st.sampled_from(kinds)):
         case "join":
             policy = _policy(draw, mode=draw(st.sampled_from(("act", "observe"))))
             return m.TriggerJoined(trigger=trigger_of(policy.branch), policy=policy)
         case "resume":
             return m.Resumed(epoch=walk.incident.epoch + 1)
+        case "still":
+            return m.StillPerforming(since_ms=walk.now_ms, first=draw(st.booleans()))
         case "compensate":
             return m.CompensationAsked(because="a later step failed")
         case "end":
@@ -174,11 +176,14 @@ def _events() -> dict[str, m.Event]:
     collected["CompensationAsked"] = m.CompensationAsked(because="")
     collected["FreezeChecked"] = m.FreezeChecked(confirmations=[])
     collected["Resumed"] = m.Resumed(epoch=1_000)
+    collected["StillPerforming"] = m.StillPerforming(since_ms=1, first=True)
     return collected
 
 
 _EVENTS: Final = _events()
-_FROM_OUTSIDE: Final = m.TriggerJoined | m.Decided | m.CompensationAsked | m.Resumed
+_FROM_OUTSIDE: Final = (
+    m.TriggerJoined | m.Decided | m.CompensationAsked | m.Resumed | m.StillPerforming
+)
 _BELONGS: Final[dict[type, tuple[type, ...]]] = {
     m.Continue: (m.Continued,),
     m.CaptureEvidence: (m.Captured,),

@@ -18,6 +18,7 @@ from rollbackd.evidence.report import FileReporter
 from rollbackd.incidents.opening import new_incident
 from rollbackd.incidents.runner import Runner, Surroundings
 from rollbackd.levers import build_levers
+from rollbackd.levers.lever_type import LeverDefinition
 from rollbackd.model.controls import Control
 from rollbackd.model.events import PinsSeen
 from rollbackd.model.incidents import Confirmation, Incident, JournalRecord, SeriesWindow, State
@@ -121,6 +122,7 @@ class World:
         self.pages = Pages()
         self.telemetry = Telemetry(CollectorRegistry())
         self.branch = "quality_regression"
+        self.definitions: dict[str, LeverDefinition] = {}
         self.runner = self.new_runner()
 
     @classmethod
@@ -147,7 +149,7 @@ class World:
         self._note_pins(time_ms=1)
         store: Any = self.store
         controls: Any = self.controls
-        levers = build_levers(controls, self.clock)
+        levers = build_levers(controls, self.clock, self.definitions)
         self.runner = Runner(
             Surroundings(
                 store=store,

@@ -1,4 +1,4 @@
-"""One process with the production parts on a scenario's clock, wired as `app.daemon` does."""
+"""One process with the production parts on a scenario's clock, wired as `app.composition` does."""
 
 import asyncio
 import itertools

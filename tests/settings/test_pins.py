@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from rollbackd.documents.diagnostics import DocumentError
-from rollbackd.settings import AutoPinSettings, PinSettings, RatioSettings, load_settings
+from rollbackd.settings import (
+    AutoPinSettings,
+    PinSettings,
+    RatioSettings,
+    WindowedSettings,
+    load_settings,
+)
 
 
 def load(folder: Path, text: str) -> PinSettings:
@@ -28,6 +34,7 @@ pins:
   window: 10m
   min_samples: 50
   metrics: [tokens]
+  windowed: [{name: queue_seconds, min_samples: 3}, {name: cost}]
   ratios: [{name: shed, of: 'requests{code="429"}', among: requests}]
   auto: {after: 1h, full_weight: 0.99, targets: [errors], as: candidate}
 """
@@ -35,6 +42,10 @@ pins:
         window_ms=600_000,
         min_samples=50,
         metrics=("tokens",),
+        windowed=(
+            WindowedSettings(name="queue_seconds", min_samples=3),
+            WindowedSettings(name="cost"),
+        ),
         ratios=(RatioSettings(name="shed", of='requests{code="429"}', among="requests"),),
         auto=AutoPinSettings(
             after_ms=3_600_000, full_weight=0.99, targets=["errors"], status="candidate"
@@ -53,6 +64,7 @@ def test_it_is_turned_on_by_naming_it(tmp_path: Path) -> None:
         ("{window: 0s}", "value/range"),
         ("{min_samples: 0}", "value/range"),
         ("{metrics: ['a b']}", "value/range"),
+        ("{windowed: [{name: a, min_samples: 0}]}", "value/range"),
         ("{ratios: [{name: a}]}", "key/missing"),
         ("{auto: {full_weight: 0.5}}", "value/range"),
         ("{auto: {as: best}}", "value/choice"),

@@ -22,12 +22,12 @@ from rollbackd.levers.lever_type import LeverDefinition
 from rollbackd.model.policy import DecisionTree
 from rollbackd.promql.errors import PromqlError
 from rollbackd.promql.expressions import compile_expr
-from rollbackd.rulefmt.decision_tree import read_decision_tree
+from rollbackd.rulefmt.decision_tree import survey_decision_tree
 from rollbackd.rulefmt.freeze_probes import ANYBODY, Askable
 from rollbackd.rulefmt.lever_file import read_lever_file
 from rollbackd.rulefmt.rule_files import RuleFile, survey_rule_file
 from rollbackd.rulefmt.source_text import SourceText
-from rollbackd.settings import Backend, Settings
+from rollbackd.settings import Backend, Settings, shipped_rules
 from rollbackd.triggers.engine import Engine
 from rollbackd.triggers.lints import LintOptions, lint_rules
 
@@ -90,7 +90,10 @@ def survey(settings: Settings) -> Survey:
     try:
         if levers is not None:
             # otherwise every lever of that file would be held against the tree
-            tree = read_tree(settings.decision_tree, askable=_askable(settings), levers=levers)
+            tree, found = survey_tree(
+                settings.decision_tree, askable=_askable(settings), levers=levers
+            )
+            problems += found
     except DocumentError as error:
         problems += error.diagnostics
     for path in rule_paths(settings.rules):
@@ -108,6 +111,7 @@ def survey(settings: Settings) -> Survey:
         problems += error.diagnostics
     if tree is not None:
         problems += unknown_branches(rule_files, tree.branches)
+        problems += idle_kafka(settings, tree)
     problems += lint(rule_files, settings)
     problems += unmeasurable(settings.pins, str(settings.path))
     mappings, found_in_mappings = survey_mappings(settings)
@@ -160,10 +164,16 @@ def read_levers(path: Path | None) -> dict[str, LeverDefinition]:
 
 
 def _askable(settings: Settings) -> Askable:
-    """Whom probes can ask; without a file the settings are defaults that nobody has chosen."""
+    """Whom branches can ask; without a file the settings are defaults that nobody has chosen."""
     if not settings.path.is_file():
         return ANYBODY
-    return Askable(kafka=settings.kafka is not None, guards=settings.controls is Backend.REDIS)
+    # The shipped tree compares where something is listed; nobody chose that to have it compared.
+    shipped = settings.decision_tree.is_relative_to(shipped_rules())
+    return Askable(
+        kafka=settings.kafka is not None,
+        guards=settings.controls is Backend.REDIS,
+        listings=shipped or bool(settings.reconciliation.listings),
+    )
 
 
 def read_tree(
@@ -173,7 +183,18 @@ def read_tree(
     levers: Mapping[str, LeverDefinition] = MappingProxyType({}),
 ) -> DecisionTree:
     """The decision tree of a file. Raises DocumentError."""
-    return read_decision_tree(
+    tree, _ = survey_tree(path, askable=askable, levers=levers)
+    return tree
+
+
+def survey_tree(
+    path: Path,
+    *,
+    askable: Askable = ANYBODY,
+    levers: Mapping[str, LeverDefinition] = MappingProxyType({}),
+) -> tuple[DecisionTree, list[Diagnostic]]:
+    """The decision tree of a file, and warnings about it. Raises DocumentError."""
+    return survey_decision_tree(
         _read(path),
         file=str(path),
         levers=lever_specs(levers),
@@ -218,6 +239,25 @@ def _read(path: Path) -> str:
                 )
             ]
         ) from None
+
+
+def idle_kafka(settings: Settings, tree: DecisionTree) -> list[Diagnostic]:
+    """A warning about brokers that nothing is read from, written to or asked of."""
+    kafka = settings.kafka
+    if kafka is None or kafka.topics or settings.notifications.cloudevents is not None:
+        return []
+    freezes = [branch.freeze for branch in tree.branches.values() if branch.freeze is not None]
+    if any(probe.kind == "consumers" for freeze in freezes for probe in freeze.confirm):
+        return []
+    return [
+        Diagnostic(
+            "config/no-topics",
+            Severity.WARNING,
+            "`kafka` names brokers and no topic: no event comes from there",
+            Position(str(settings.path), 1, 1),
+            fix="add what to read, e.g. `topics: [{name: events}]`, or remove `kafka:`",
+        )
+    ]
 
 
 def unknown_branches(rule_files: list[RuleFile], branches: Collection[str]) -> list[Diagnostic]:

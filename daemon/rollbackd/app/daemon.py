@@ -1,4 +1,4 @@
-"""The daemon: builds every part, starts them in order, stops them in reverse."""
+"""The daemon: starts every part in order, stops them in reverse."""
 
 import asyncio
 import logging
@@ -7,51 +7,26 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+from msgspec.structs import replace
+
 from rollbackd import __version__
 from rollbackd.app.backends import Backends, WrapControls, WrapStore
-from rollbackd.app.changes import Changes
+from rollbackd.app.composition.answering import Process
+from rollbackd.app.composition.ground import Ground
+from rollbackd.app.composition.parts import build_parts
 from rollbackd.app.configuration import Configuration, load
-from rollbackd.app.coverage import InputCoverage
-from rollbackd.app.detecting import Detecting
-from rollbackd.app.dispatch import Dispatcher
-from rollbackd.app.evaluation import EvaluationLoop
-from rollbackd.app.guard_board import GuardBoard
-from rollbackd.app.housekeeping import Housekeeping
-from rollbackd.app.intake import Intake
-from rollbackd.app.lever_table import LeversInForce
 from rollbackd.app.lifecycle import Cleanups, cancel
-from rollbackd.app.mappings import MappingMetrics
-from rollbackd.app.notifying import build_notifiers
-from rollbackd.app.operations import DaemonOperations
-from rollbackd.app.pausing import PauseFile
-from rollbackd.app.pinning.baselines import Baselines
-from rollbackd.app.pinning.building import build_known_good
-from rollbackd.app.pinning.sightings import ForeignBaseline
 from rollbackd.app.process import clock_of, process_registry, spare_the_collector
-from rollbackd.app.receipts import ReceiptIntake, build_reconciler
-from rollbackd.app.reconciling import Reconciling
 from rollbackd.app.recovery import Recovery
-from rollbackd.app.rule_states import RuleStates
-from rollbackd.app.scoring import build_scoring
 from rollbackd.app.standby import Standby, snapshot_of
 from rollbackd.app.systemd import ServiceManager
-from rollbackd.app.targets import LiveTargets
-from rollbackd.app.windows import LiveWindows
 from rollbackd.clock import Clock
 from rollbackd.controls.last_known import LastKnownControls
+from rollbackd.controls.snapshot import Snapshot
 from rollbackd.documents.diagnostics import DocumentError
-from rollbackd.evidence.audit import IncidentAuditor
-from rollbackd.evidence.capture import EvidenceCapture
-from rollbackd.evidence.pins import PinsTable
-from rollbackd.evidence.report import FileReporter
-from rollbackd.http.server import HttpServer
-from rollbackd.incidents.runner import Runner, Surroundings
-from rollbackd.probes import Probes
 from rollbackd.settings import Settings, load_settings
-from rollbackd.sources.kafka import KafkaSource
 from rollbackd.telemetry import Telemetry
 from rollbackd.triggers.engine import Engine
-from rollbackd.triggers.memory import RestorePolicy
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +52,6 @@ class Daemon:
         self._wrap_controls = wrap_controls
         self._cleanups = Cleanups()
         self._service_manager = ServiceManager()
-        self._configuration: Configuration | None = None
         self._stopping = asyncio.Event()
         self._failures: list[BaseException] = []
         self._ready = False
@@ -85,13 +59,12 @@ class Daemon:
     @property
     def port(self) -> int:
         """The port of the HTTP listener, once started."""
-        return self._http.port
+        return self._parts.http.port
 
     @property
     def engine(self) -> Engine:
-        """The engine in force."""
-        assert self._configuration is not None
-        return self._configuration.engine
+        """The engine in force, once started."""
+        return self._parts.ground.engine()
 
     async def run(self) -> None:
         """Start, serve until SIGTERM or SIGINT, stop. Raises what made it impossible to go on."""
@@ -110,8 +83,8 @@ class Daemon:
 
     async def start(self) -> None:
         """Build and start everything. Raises DocumentError, TemporaryError, PermanentError."""
-        self._configuration = load(self.settings)
-        _log_warnings(self._configuration)
+        configuration = load(self.settings)
+        _log_warnings(configuration)
         snapshot = snapshot_of(self.settings, self.clock)
         standby = Standby(
             self.settings,
@@ -119,40 +92,28 @@ class Daemon:
             self.clock,
             self._service_manager,
             snapshot,
-            mappings=self._configuration.mappings,
+            mappings=configuration.mappings,
         )
         backends = await standby.open(self._cleanups, self._stopping)
         if backends is None:
             return
-        self._controls = LastKnownControls(self._wrap_controls(backends.controls), snapshot)
-        self._backends = Backends(
-            store=self._wrap_store(backends.store),
-            receipts=backends.receipts,
-            controls=self._controls,
-            controls_redis=backends.controls_redis,
+        ground = self._ground(configuration, backends, snapshot)
+        await ground.last_known.load()
+        process = Process(
+            service_manager=self._service_manager,
+            why_not_ready=self._why_not_ready,
+            reload=self.reload,
         )
-        await self._controls.load()
-        self._build()
-        self._spawn("notifications", self._notifiers.run())
-        await self._intake.restore()
-        await self._rule_states.restore()
-        self._cleanups.push("rule states", self._rule_states.write)
-        self._dispatcher.pause = await self._backends.store.pause()
-        await self._resume_incidents()
-        self._spawn("evaluation", self._evaluation.run())
-        if self._scoring is not None:
-            self._cleanups.push("scorer", self._scoring.close)
-            self._spawn("scoring", self._scoring.run())
-        self._spawn("controls", self._controls.run())
+        self._parts = build_parts(ground, process, self._cleanups)
+        self.telemetry.build_info.info({"version": __version__})
+        await self._take_up()
+        self._spawn("evaluation", self._parts.deciding.evaluation.run())
+        if (scoring := self._parts.receiving.scoring) is not None:
+            self._cleanups.push("scorer", scoring.close)
+            self._spawn("scoring", scoring.run())
+        self._spawn("controls", ground.last_known.run())
         await standby.stop()
-        await self._http.start()
-        self._cleanups.push("http", self._http.stop)
-        if self._kafka is not None:
-            self._spawn("kafka", self._kafka.run())
-        self._spawn("rule states", self._rule_states.settle())
-        self._spawn("units", self._dispatcher.units.run(self.clock))
-        self._spawn("housekeeping", self._housekeeping.run())
-        self._spawn("known good sets", self._known_good.keeper.run())
+        await self._serve()
         self._reload_succeeded()
         self._ready = True
         self._service_manager.ready(f"listening on port {self.port}")
@@ -173,19 +134,13 @@ class Daemon:
         try:
             settings = load_settings(self.settings.path) if self._has_file else self.settings
             fresh = load(settings)
-            self._http.reload()
+            self._parts.http.reload()
         except (DocumentError, ValueError) as error:
             self.telemetry.config_reload_ok.set(0)
             logger.error("reload refused; the last good one stays", extra={"because": str(error)})  # noqa: TRY400  # a user's mistake needs no traceback
             self._service_manager.ready("reload refused")
             raise
-        fresh.engine.carry_over(self.engine)
-        self._configuration = fresh
-        self._dispatcher.tree = fresh.tree
-        self._mappings.clear()
-        self._mappings.update(fresh.mappings)
-        self._levers.replace(fresh.levers)
-        await self._intake.baselines.look_everywhere()
+        await self._parts.adopt(fresh)
         _log_warnings(fresh)
         self._reload_succeeded()
         self._service_manager.ready("reloaded")
@@ -195,206 +150,60 @@ class Daemon:
     def _has_file(self) -> bool:
         return self.settings.path.is_file()
 
-    def _build(self) -> None:
-        """Wire the parts; nothing runs yet."""
-        assert self._configuration is not None
-        store, controls = self._backends.store, self._backends.controls
-        clock, telemetry, settings = self.clock, self.telemetry, self.settings
-        pins = PinsTable(telemetry)
-        baselines = Baselines(lambda: self.engine, store)
-        foreign = ForeignBaseline(baselines, pins)
-        targets = LiveTargets(lambda: self.engine, settings.scope_labels, foreign)
-        self._levers = LeversInForce(controls, clock, self._configuration.levers)
-        self._cleanups.push("levers", self._levers.close)
-        self._notifiers = build_notifiers(
-            settings,
-            store=store,
-            pause=lambda: self._dispatcher.pause_in_force,
-            clock=clock,
-            telemetry=telemetry,
+    def _ground(
+        self, configuration: Configuration, backends: Backends, snapshot: Snapshot | None
+    ) -> Ground:
+        last_known = LastKnownControls(self._wrap_controls(backends.controls), snapshot)
+        return Ground(
+            settings=self.settings,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            backends=replace(backends, store=self._wrap_store(backends.store), controls=last_known),
+            last_known=last_known,
+            configuration=configuration,
         )
-        reconciler = build_reconciler(settings, self._backends, clock, telemetry)
-        self._cleanups.push("listings", reconciler.close)
-        reporter = FileReporter(settings.state_dir / "incidents", controls=controls, pins=pins)
-        self._runner = Runner(
-            Surroundings(
-                store=store,
-                levers=self._levers.table,
-                capture=EvidenceCapture(
-                    store=store,
-                    controls=controls,
-                    targets=targets,
-                    windows=LiveWindows(lambda: self.engine, settings.scope_labels),
-                    pins=pins,
-                    clock=clock,
-                ),
-                probes=Probes(settings.kafka, self._backends.controls_redis),
-                targets=targets,
-                auditor=IncidentAuditor(self._levers.table, store, controls, pins),
-                reconciler=reconciler,
-                reporter=reporter,
-                notifier=self._notifiers,
-                clock=clock,
-                telemetry=telemetry,
-            )
-        )
-        changes = Changes(settings.detectors.changes)
-        self._scoring = build_scoring(
-            settings, engine=lambda: self.engine, clock=clock, telemetry=telemetry
-        )
-        self._intake = Intake(
-            engine=lambda: self.engine,
-            store=store,
-            pins=pins,
-            clock=clock,
-            telemetry=telemetry,
-            fact_sinks=(
-                ReceiptIntake.of(settings, self._backends, clock, telemetry),
-                Detecting(
-                    engine=lambda: self.engine,
-                    settings=settings,
-                    in_force=baselines.in_force,
-                    changes=changes,
-                    incidents=self._runner.current,
-                    clock=clock,
-                    telemetry=telemetry,
-                ),
-                *([] if self._scoring is None else [self._scoring]),
-            ),
-            baselines=baselines,
-            changes=changes,
-        )
-        coverage = InputCoverage(lambda: self.engine, clock, settings.scope_labels)
-        self._dispatcher = Dispatcher(
-            store=store,
-            runner=self._runner,
-            clock=clock,
-            telemetry=telemetry,
-            tree=self._configuration.tree,
-            scope_labels=settings.scope_labels,
-            on_opened=self._notifiers.decided,
-            pins_of=pins.of,
-            scopes_of=pins.scopes_of,
-            coverage_of=coverage.of,
-            changes_of=lambda scope, within_ms: changes.before(clock.now(), scope, within_ms),
-            paused_here=PauseFile(settings.pause_path).read,
-            page=self._notifiers.page,
-        )
-        guard_board = GuardBoard(
-            dispatcher=self._dispatcher, store=store, clock=clock, telemetry=telemetry
-        )
-        self._evaluation = EvaluationLoop(
-            engine=lambda: self.engine,
-            intake=self._intake,
-            dispatcher=self._dispatcher,
-            clock=clock,
-            telemetry=telemetry,
-            coalesce_ms=settings.engine.coalesce_ms,
-            behind=lambda: self._kafka is not None and self._kafka.behind(),
-        )
-        self._mappings = dict(self._configuration.mappings)
-        telemetry.registry.register(MappingMetrics(self._mappings))
-        self._kafka = self._kafka_source()
-        self._rule_states = RuleStates(
-            engine=lambda: self.engine,
-            store=store,
-            clock=clock,
-            policy=RestorePolicy(
-                grace_ms=settings.engine.for_grace_ms,
-                tolerance_ms=settings.engine.outage_tolerance_ms,
-            ),
-            caught_up=self._kafka.caught_up if self._kafka else lambda: True,
-        )
-        self._housekeeping = Housekeeping(
-            engine=lambda: self.engine,
-            store=store,
-            controls=controls,
-            dispatcher=self._dispatcher,
-            runner=self._runner,
-            evaluation=self._evaluation,
-            clock=clock,
-            telemetry=telemetry,
-            service_manager=self._service_manager,
-            source_healthy=self._kafka.healthy if self._kafka else lambda: True,
-            rule_states=self._rule_states,
-            coverage=coverage,
-            guard_board=guard_board,
-        )
-        operations = DaemonOperations(
-            intake=self._intake,
-            dispatcher=self._dispatcher,
-            runner=self._runner,
-            store=store,
-            controls_store=controls,
-            clock=clock,
-            scope_labels=settings.scope_labels,
-            engine=lambda: self.engine,
-            why_not_ready=self._why_not_ready,
-            reload_configuration=self.reload,
-            reporter=reporter,
-            guard_board=guard_board,
-            reconciling=Reconciling(store, self._runner, reconciler, clock),
-            decided=self._notifiers.decided,
-        )
-        self._known_good = build_known_good(
-            settings,
-            store=store,
-            controls=controls,
-            pins=pins,
-            baselines=baselines,
-            targets=targets,
-            engine=lambda: self.engine,
-            tree=lambda: self._dispatcher.tree,
-            levers=lambda: self._levers.table,
-            paused=lambda: self._dispatcher.pause_in_force is not None,
-            hears=self._notifiers.known_good_changed,
-            clock=clock,
-            telemetry=telemetry,
-        )
-        self._http = HttpServer(
-            settings.http,
-            operations,
-            telemetry,
-            clock,
-            last_known=self._controls,
-            known_good=self._known_good.desk,
-            mappings=self._mappings,
-            formats=settings.formats,
-        )
-        telemetry.build_info.info({"version": __version__})
 
-    def _kafka_source(self) -> KafkaSource | None:
-        if self.settings.kafka is None or not self.settings.kafka.topics:
-            # without topics the brokers are only asked, by freeze probes
-            return None
-        return KafkaSource(
-            self.settings.kafka,
-            self._intake,
-            self.telemetry,
-            self.clock,
-            refill_ms=self.engine.longest_window_ms,
-            formats=self.settings.formats,
-            mappings=self._mappings,
-        )
+    async def _take_up(self) -> None:
+        """Go on where the process before this one ended, as far as the store knows."""
+        parts, deciding = self._parts, self._parts.deciding
+        self._spawn("notifications", parts.notifiers.run())
+        await parts.receiving.intake.restore()
+        await deciding.rule_states.restore()
+        self._cleanups.push("rule states", deciding.rule_states.write)
+        deciding.dispatcher.pause = await parts.ground.backends.store.pause()
+        await self._resume_incidents()
 
     async def _resume_incidents(self) -> None:
         """Take open incidents over, and remember which triggers were answered for already."""
+        parts, runner = self._parts, self._parts.acting.runner
         recovery = Recovery(
-            store=self._backends.store,
-            controls=self._backends.controls,
-            dispatcher=self._dispatcher,
-            runner=self._runner,
-            notifier=self._notifiers,
+            store=parts.ground.backends.store,
+            controls=parts.ground.backends.controls,
+            dispatcher=parts.deciding.dispatcher,
+            runner=runner,
+            notifier=parts.notifiers,
             clock=self.clock,
         )
-        self._cleanups.push("incidents", self._runner.stop)
+        self._cleanups.push("incidents", runner.stop)
         await recovery.start()
         self._spawn("adoption", recovery.run())
         self._spawn("inheritance", self._forget_inherited())
 
+    async def _serve(self) -> None:
+        """Listen, read, and look after it all, now that rules are evaluated."""
+        parts, deciding = self._parts, self._parts.deciding
+        await parts.http.start()
+        self._cleanups.push("http", parts.http.stop)
+        if parts.receiving.kafka is not None:
+            self._spawn("kafka", parts.receiving.kafka.run())
+        self._spawn("rule states", deciding.rule_states.settle())
+        self._spawn("units", deciding.dispatcher.units.run(self.clock))
+        self._spawn("housekeeping", parts.housekeeping.run())
+        self._spawn("known good sets", parts.known_good.keeper.run())
+
     async def _forget_inherited(self) -> None:
         await self.clock.sleep(self.engine.longest_window_ms + 60_000)
-        self._dispatcher.forget_inherited()
+        self._parts.deciding.dispatcher.forget_inherited()
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run a loop for the life of the daemon; one that dies takes the daemon down, to restart.
@@ -413,7 +222,7 @@ class Daemon:
         self._stopping.set()
 
     def _why_not_ready(self) -> list[str]:
-        return self._housekeeping.problems if self._ready else ["starting"]
+        return self._parts.housekeeping.problems if self._ready else ["starting"]
 
     def _reload_succeeded(self) -> None:
         self.telemetry.config_reload_ok.set(1)

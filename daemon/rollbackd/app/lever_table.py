@@ -1,17 +1,16 @@
 """The levers in force: built from the configuration, replaced by a reload, closed in the end."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from rollbackd.clock import Clock
-from rollbackd.incidents.performing import DEADLINE_SECONDS
 from rollbackd.levers import build_levers
 from rollbackd.levers.lever_type import LeverDefinition, close_lever
 from rollbackd.ports import Controls, Lever
 
-#: No call on a lever that was replaced lasts longer.
-_CALLS_END_MS: Final = (DEADLINE_SECONDS + 1) * 1_000
+#: A call that was ended in time has unwound by then.
+_UNWOUND_MS: Final = 1_000
 
 
 class LeversInForce:
@@ -47,9 +46,10 @@ class LeversInForce:
         await asyncio.gather(*closing, return_exceptions=True)
         await _close(self.table.values())
 
-    async def _close_later(self, levers: Iterable[Lever]) -> None:
+    async def _close_later(self, levers: Collection[Lever]) -> None:
         try:
-            await self._clock.sleep(_CALLS_END_MS)
+            longest_ms = max(lever.act_timeout_ms for lever in levers)
+            await self._clock.sleep(longest_ms + _UNWOUND_MS)
         finally:
             await _close(levers)
 

@@ -8,6 +8,7 @@ from typing import Final
 from rollbackd.app.dispatch import Dispatcher
 from rollbackd.clock import Clock
 from rollbackd.errors import RollbackdError
+from rollbackd.incidents.lease import LEASE_MS
 from rollbackd.incidents.runner import Runner
 from rollbackd.model.incidents import Incident, State
 from rollbackd.model.labels import Scope
@@ -18,8 +19,6 @@ logger = logging.getLogger(__name__)
 _DAY_MS: Final = 86_400_000
 _EVERY: Final = 10_000
 _LOOK_EVERY_MS: Final = 15_000
-#: A driver moves an incident at least this often, whatever it waits for.
-_STANDS_STILL_MS: Final = 60_000
 #: How long the fence may take to go up; a target that is down shall not keep people waiting.
 _FENCE_SECONDS: Final = 8.0
 _TRY_SECONDS: Final = 2.0
@@ -130,4 +129,4 @@ class Recovery:
 
 
 def _stands_still_ms(incident: Incident) -> int:
-    return max(_STANDS_STILL_MS, 3 * incident.policy.watch_interval_ms)
+    return max(LEASE_MS, 3 * incident.policy.watch_interval_ms)

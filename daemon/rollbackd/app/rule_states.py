@@ -20,10 +20,10 @@ from rollbackd.triggers.memory import RestorePolicy
 
 logger = logging.getLogger(__name__)
 
-#: The least time between two writes.
-_EVERY_SECONDS: Final = 2.0
-#: How often an instance is written that is merely still there.
-_PENDING_MS: Final = 2_000
+#: The least time between two writes. It is asked once a second, now and then a little early.
+_EVERY_SECONDS: Final = 1.5
+#: How often an instance is written that is merely still there; pending, at every write.
+_PENDING_MS: Final = 1_000
 _FIRING_MS: Final = 60_000
 #: Instances that are kept; as the stores have it.
 _MOST: Final = 10_000

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from rollbackd.app.backtest.decoding import RecordShape
 from rollbackd.app.backtest.findings import Findings
 from rollbackd.app.backtest.html.page import page
 from rollbackd.app.backtest.known_good import read_known_good
@@ -47,6 +48,12 @@ from rollbackd.cli.backtest_options import (
 from rollbackd.cli.backtest_report import report
 from rollbackd.cli.failures import FailureError
 from rollbackd.cli.options import Output, OutputOption
+from rollbackd.cli.record_shapes import (
+    FormatOption,
+    MappingOption,
+    shape_of_files,
+    shape_of_topic,
+)
 from rollbackd.cli.rule_tests import read_text
 from rollbackd.settings import KafkaSettings, Settings, default_settings, load_settings
 
@@ -72,6 +79,8 @@ def backtest(
     topic: TopicOption = "",
     since: FromOption = None,
     until: ToOption = None,
+    mapping: MappingOption = "",
+    format: FormatOption = "",  # noqa: A002  # the name of the option
     labels: LabelsOption = None,
     min_precision: MinPrecisionOption = None,
     min_recall: MinRecallOption = None,
@@ -86,10 +95,11 @@ def backtest(
     """Play recorded events through the rules and decisions of the daemon, and act on nothing.
 
     It says what would have fired and when, which branch would have been taken, which guardrail
-    would have said no, and what each lever would have moved. See docs/backtest.md.
+    would have said no, and what each lever would have moved. Events of a shape of your own are
+    read by a field mapping. See docs/backtest.md.
     """
     if generated:
-        if any((files, known_good, kafka, topic, since, until, labels, html)):
+        if any((files, known_good, kafka, topic, since, until, mapping, format, labels, html)):
             raise typer.BadParameter("--generated makes its own events and labels; name no others")
         backtest_generated(
             generated,
@@ -107,10 +117,17 @@ def backtest(
         raise typer.BadParameter("there is nothing to compare with; add --labels")
     source = _source(files or [], kafka, topic, since, until)
     settings = _settings(config, rules, decision_tree, kafka)
+    shape = (
+        shape_of_topic(topic, mapping, format, settings)
+        if source.topic
+        else shape_of_files(mapping, format, settings)
+    )
     configuration = load(settings)
     labelled = _labels(labels, configuration)
     try:
-        findings = _played(source, configuration, settings, known_good, with_curves=bool(html))
+        findings = _played(
+            source, shape, configuration, settings, known_good, with_curves=bool(html)
+        )
     except UnreadableError as error:
         raise FailureError(str(error)) from None
     scored = None if labelled is None else score(findings, labelled)
@@ -184,6 +201,7 @@ def _labels(path: Path | None, configuration: Configuration) -> list[Label] | No
 
 def _played(
     source: _Source,
+    shape: RecordShape,
     configuration: Configuration,
     settings: Settings,
     known_good: Path | None,
@@ -213,10 +231,16 @@ def _played(
             )
 
         if not source.topic:
-            return await through([FileRecording(f, faults, now_ms=now_ms) for f in source.files])
+            files = (FileRecording(f, faults, now_ms=now_ms, shape=shape) for f in source.files)
+            return await through(list(files))
         assert settings.kafka is not None
         span = KafkaRange(
-            settings.kafka, source.topic, from_ms=source.from_ms, to_ms=source.to_ms, faults=faults
+            settings.kafka,
+            source.topic,
+            from_ms=source.from_ms,
+            to_ms=source.to_ms,
+            faults=faults,
+            shape=shape,
         )
         try:
             return await through(await span.partitions())

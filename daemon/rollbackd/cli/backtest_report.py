@@ -219,6 +219,8 @@ def _caveats(findings: Findings) -> RenderableType | None:
             text.append(f"  {bad.place}: {bad.reason}\n")
         if read.bad > _MOST_FAULTS:
             text.append(f"  and {read.bad - _MOST_FAULTS:,} more\n", "dim")
+    if read.ignored:
+        text.append(f"{counted(read.ignored, 'event')} said nothing that is read\n", "yellow")
     for reason, count in read.refused.items():
         text.append(f"{counted(count, 'sample')} not kept: {reason}\n", "yellow")
     for failure in findings.failures:

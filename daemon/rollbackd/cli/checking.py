@@ -13,12 +13,11 @@ from rollbackd.cli.diagnostics import as_github, as_json, in_order, print_diagno
 from rollbackd.cli.failures import FAILED
 from rollbackd.cli.inspection import Inspection, inspect_all, inspect_shipped
 from rollbackd.cli.phrases import counted
-from rollbackd.cli.rule_tests import read_text
+from rollbackd.cli.record_shapes import named_mapping
 from rollbackd.cli.sampling import Sampled
 from rollbackd.clock import SystemClock
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError, errors_in
-from rollbackd.events.mapping.field_mapping import FieldMapping
-from rollbackd.settings import shipped_rules
+from rollbackd.settings import default_settings
 
 
 class Format(StrEnum):
@@ -92,7 +91,7 @@ def _show_sample(sample: Path, files: list[Path], output: Format) -> None:
             "it takes one mapping or none, and prints `text` or `json`", param_hint="--sample"
         )
     try:
-        mapping = _mapping(files[0]) if files else None
+        mapping = named_mapping(str(files[0]), default_settings()) if files else None
         sampled = Sampled(sample, mapping, now_ms=SystemClock().now())
     except DocumentError as error:
         print_diagnostics(Console(stderr=True), error.diagnostics)
@@ -104,14 +103,6 @@ def _show_sample(sample: Path, files: list[Path], output: Format) -> None:
         sampled.print(console)
     if sampled.refused or sampled.ignored == sampled.events:
         raise typer.Exit(FAILED)
-
-
-def _mapping(path: Path) -> FieldMapping:
-    """A mapping file, or a shipped mapping by its name. Raises DocumentError."""
-    shipped = shipped_rules() / "mappings" / f"{path}.yaml"
-    if not path.exists() and shipped.is_file():
-        path = shipped
-    return FieldMapping.read(read_text(path), file=str(path))
 
 
 def _passes(inspection: Inspection, *, strict: bool) -> bool:

@@ -95,9 +95,11 @@ class Api:
         """Send JSON, get JSON."""
         return await self._request("PUT", path, data=orjson.dumps(body))
 
-    async def send_lines(self, path: str, lines: bytes) -> Any:
+    async def send_lines(self, path: str, lines: bytes, **params: str) -> Any:
         """Send newline-delimited JSON."""
-        return await self._request("POST", path, data=lines, content_type="application/x-ndjson")
+        return await self._request(
+            "POST", path, params=params, data=lines, content_type="application/x-ndjson"
+        )
 
     async def _request(
         self,

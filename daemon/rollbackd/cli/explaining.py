@@ -12,6 +12,7 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 from rich.console import Console
 
+from rollbackd.app.backtest.decoding import RecordShape
 from rollbackd.app.backtest.recording import Faults, FileRecording, UnreadableError
 from rollbackd.app.backtest.times import parse_time
 from rollbackd.app.configuration import load
@@ -29,6 +30,7 @@ from rollbackd.cli.options import (
     TokenFileOption,
     UrlOption,
 )
+from rollbackd.cli.record_shapes import FormatOption, MappingOption, shape_of_files
 from rollbackd.model.explanations import RuleExplanation
 from rollbackd.model.labels import Scope
 from rollbackd.settings import Settings, default_settings, load_settings
@@ -73,6 +75,8 @@ def explain(
         typer.Option("--rules", metavar="FILE", rich_help_panel=_RECORDED,
                      help="Rule files or folders instead of its own; may be repeated."),
     ] = None,
+    mapping: MappingOption = "",
+    format: FormatOption = "",  # noqa: A002  # the name of the option
     url: UrlOption = DEFAULT_URL,
     token_file: TokenFileOption = None,
     ca_file: CaFileOption = None,
@@ -85,11 +89,13 @@ def explain(
     """
     if events:
         settings = _settings(config, rules)
-        answer = to_builtins(
-            {"explanations": _recorded(rule, events, settings, scope=scope, at=at, limit=limit)}
+        shape = shape_of_files(mapping, format, settings)
+        found = _recorded(rule, events, shape, settings, scope=scope, at=at, limit=limit)
+        answer = to_builtins({"explanations": found})
+    elif config or rules or mapping or format:
+        raise typer.BadParameter(
+            "--config, --rules, --mapping and --format are for recorded events; add --events"
         )
-    elif config or rules:
-        raise typer.BadParameter("--config and --rules are for recorded events; add --events")
     else:
         connection = Connection(url=url, token_file=token_file, ca_file=ca_file)
         answer = _live(connection, rule, scope=scope, at=at, limit=limit)
@@ -113,7 +119,14 @@ def _live(connection: Connection, rule: str, *, scope: Scope | None, at: str, li
 
 
 def _recorded(
-    rule: str, files: list[Path], settings: Settings, *, scope: Scope | None, at: str, limit: int
+    rule: str,
+    files: list[Path],
+    shape: RecordShape,
+    settings: Settings,
+    *,
+    scope: Scope | None,
+    at: str,
+    limit: int,
 ) -> list[RuleExplanation]:
     faults = Faults()
     now_ms = time.time_ns() // 1_000_000
@@ -122,7 +135,7 @@ def _recorded(
     try:
         return asyncio.run(
             explain_recording(
-                [FileRecording(file, faults, now_ms=now_ms) for file in files],
+                [FileRecording(file, faults, now_ms=now_ms, shape=shape) for file in files],
                 load(settings),
                 settings,
                 rule,

@@ -66,6 +66,10 @@ def _head(incident: Incident) -> Text:
             text.append(f", {label} after {span(at_ms - opened)}", style="dim")
     if incident.pulled_by:
         text.append(f", pulled by {incident.pulled_by}", style="dim")
+    pending = incident.pending
+    if incident.is_open and pending is not None:
+        since = moment(pending.started_at_ms)
+        text.append(f"\nwaiting for {pending.change.target} since {since}", style="bold yellow")
     if incident.note:
         text.append(f"\n{incident.note}", style="yellow")
     return text
@@ -116,6 +120,8 @@ def transition(record: JournalRecord) -> Text:
     target = record.detail.get("target") or record.detail.get("gives_back")
     if target:
         text.append(f" ({target})", style="dim")
+    if waits_for := record.detail.get("waits_for"):
+        text.append(f" (waits for {waits_for})", style="dim")
     return text
 
 

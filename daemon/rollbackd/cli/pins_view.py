@@ -72,7 +72,7 @@ def show_gaps(console: Console, recorded: SetAnswer) -> None:
     """What the set does without."""
     gaps = {
         "required pins that it lacks": ", ".join(recorded.missing),
-        "without a sample": ", ".join(recorded.not_measured),
+        "not measured": ", ".join(recorded.not_measured),
         "not read": "; ".join(f"{k}: {why}" for k, why in sorted(recorded.not_observed.items())),
     }
     for what, which in gaps.items():

@@ -33,6 +33,8 @@ _SHOWN: Final = 200
 #: Statuses that say nothing of the next try.
 MAY_PASS: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_DELAY_MS: Final = 5_000
+#: Of a call that may take long; who is not there shall be known soon.
+_CONNECT_SECONDS: Final = 5.0
 _NO_HEADER: Final = "a header, perhaps that of the token, has characters which none may have"
 
 
@@ -84,6 +86,8 @@ class HttpApi:
         sent.update(self.authorization(secret))
         try:
             answer = await self._ask(method, path, body, sent, params)
+        except aiohttp.ConnectionTimeoutError:
+            raise TemporaryError(f"{what}: no connection within {_CONNECT_SECONDS:g} s") from None
         except TimeoutError:
             seconds = self._endpoint.timeout / 1_000
             raise TemporaryError(f"{what}: no answer within {seconds:g} s") from None
@@ -149,7 +153,8 @@ class HttpApi:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=self._endpoint.timeout / 1_000)
+            seconds = self._endpoint.timeout / 1_000
+            timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS)
             connector = aiohttp.TCPConnector(resolver=_PublicResolver(), ssl=self._tls(), limit=8)
             self._session = aiohttp.ClientSession(
                 connector=connector, timeout=timeout, trust_env=False, raise_for_status=False

@@ -15,6 +15,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -86,9 +87,11 @@ async def run(command: Command, arguments: Sequence[str]) -> Ended:
         raise PermanentError(f"{because}, and is not run")
     secrets = _secrets(command)
     stop_reading, stop = os.pipe()
+    # a thread of its own: in the loop's pool a few long runs would hold everybody else up
+    thread = ThreadPoolExecutor(1, thread_name_prefix="program")
     try:
         running = asyncio.get_running_loop().run_in_executor(
-            None, _run, command, arguments, secrets, stop_reading
+            thread, _run, command, arguments, secrets, stop_reading
         )
         try:
             return await asyncio.shield(running)
@@ -97,6 +100,7 @@ async def run(command: Command, arguments: Sequence[str]) -> Ended:
             await asyncio.gather(running, return_exceptions=True)
             raise
     finally:
+        thread.shutdown(wait=False)
         os.close(stop_reading)
         os.close(stop)
 

@@ -18,6 +18,8 @@ class Sighting:
     pins: Pins
     #: Whether it was an answer, to nobody in particular.
     answers: bool = False
+    #: Whether it was one part of the arm, which knows no other pins.
+    partial: bool = False
 
 
 class Collector:
@@ -80,7 +82,13 @@ class Collector:
             samples=self.samples,
             alerts=self.alerts,
             pins=[
-                PinsSeen(scope=seen.scope, arm=seen.arm, pins=seen.pins, time_ms=time_ms)
+                PinsSeen(
+                    scope=seen.scope,
+                    arm=seen.arm,
+                    pins=seen.pins,
+                    time_ms=time_ms,
+                    partial=seen.partial,
+                )
                 for seen, time_ms in self.sightings.items()
             ],
             known_good=self.known_good,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from rollbackd.events.collecting import Collector, Sighting
-from rollbackd.events.facts import ANSWERED, KEYS_OF, About, Said
+from rollbackd.events.facts import ANSWERED, HEARTBEAT, KEYS_OF, About, Said
 from rollbackd.events.pins import canonical_pins
 from rollbackd.events.scorable import Embeddings, Texts, scorable
 from rollbackd.events.series import (
@@ -89,7 +89,7 @@ class EventReader:
 
     def __init__(self) -> None:
         self._series = SeriesCache()
-        self._sightings: dict[tuple[bool, Key], Sighting] = {}
+        self._sightings: dict[tuple[bool, bool, Key], Sighting] = {}
 
     def read(self, event: Envelope, body: bytes, into: Collector, *, now_ms: int) -> bool:
         """Add what the event says; `body` is its text. Raises Rejected, and then has added nothing.
@@ -98,7 +98,10 @@ class EventReader:
         time and values then say the same.
         """
         if not event.event:
-            raise Rejected("`event` is missing; a native event names itself, e.g. `answer.served`")
+            raise Rejected(
+                "`event` is missing; a native event names itself, e.g. `answer.served`, and others"
+                " need a mapping"
+            )
         time_ms = now_ms if event.ts is None else event_time(event.ts, now_ms=now_ms)
         if event.event == PINNED:
             into.known_good.append(_known_good(event, time_ms))
@@ -149,7 +152,8 @@ class EventReader:
 
     def _sighting(self, event: Envelope, arm: str, *, answers: bool) -> Sighting:
         pins = _items(event.pins)
-        written = answers, (event.service or "", event.region or "", arm, pins)
+        partial = event.event == HEARTBEAT
+        written = answers, partial, (event.service or "", event.region or "", arm, pins)
         known = self._sightings.get(written)
         if known is None:
             known = Sighting(
@@ -157,6 +161,7 @@ class EventReader:
                 arm=part("arm", arm) if arm else "",
                 pins=canonical_pins(pins),
                 answers=answers,
+                partial=partial,
             )
             if len(self._sightings) >= _MOST_SIGHTINGS:
                 self._sightings.clear()

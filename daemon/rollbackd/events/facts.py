@@ -21,6 +21,7 @@ from rollbackd.model.pins import Pins
 
 #: The event of one answer to one user.
 ANSWERED: Final = "answer.served"
+HEARTBEAT: Final = "retriever.heartbeat"
 
 _Id = str | int
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -243,7 +244,7 @@ SAID: Final[dict[str, type[Any]]] = {
     "effect.receipt": _Receipt,
     "dedupe.decision": _Decision,
     "tool.call": _ToolCall,
-    "retriever.heartbeat": _Heartbeat,
+    HEARTBEAT: _Heartbeat,
     "probe.lambda": _Probe,
     "retry.window": _Retries,
     "change": _Change,

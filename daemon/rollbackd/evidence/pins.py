@@ -13,11 +13,14 @@ from rollbackd.telemetry import Telemetry
 SETS_OF_A_SCOPE: Final = 64
 
 #: An arm and what it ran with.
-_Set = tuple[str, frozenset[tuple[str, str]]]
+_Set = tuple[str, bool, frozenset[tuple[str, str]]]
 
 
 class PinsTable:
-    """Remembers the newest pins of each arm; older events do not overwrite newer ones."""
+    """Remembers the newest pins of each arm; older events do not overwrite newer ones.
+
+    Nor does a part of an arm overwrite what was said of all of it.
+    """
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._missing = {name: telemetry.events_missing_pins.labels(name) for name in REQUIRED_PINS}
@@ -31,13 +34,13 @@ class PinsTable:
     def note_all(self, sightings: Sequence[PinsSeen]) -> None:
         """Take the pins of a batch; required ones that are missing are counted."""
         for name, missing in self._missing.items():
-            count = sum(name not in seen.pins for seen in sightings)
+            count = sum(name not in seen.pins for seen in sightings if not seen.partial)
             if count:
                 missing.inc(count)
         for seen in sightings:
             arms = self._seen.setdefault(seen.scope, {})
             known = arms.get(seen.arm)
-            if known is None or known.time_ms <= seen.time_ms:
+            if known is None or _rank(known) <= _rank(seen):
                 arms[seen.arm] = seen
             self._keep(seen)
 
@@ -59,10 +62,14 @@ class PinsTable:
 
     def _keep(self, seen: PinsSeen) -> None:
         sets = self._sets.setdefault(seen.scope, OrderedDict())
-        key = seen.arm, frozenset(seen.pins.items())
+        key = seen.arm, seen.partial, frozenset(seen.pins.items())
         known = sets.get(key)
         if known is None or known.time_ms < seen.time_ms:
             sets[key] = seen
         sets.move_to_end(key)
         if len(sets) > SETS_OF_A_SCOPE:
             sets.popitem(last=False)
+
+
+def _rank(seen: PinsSeen) -> tuple[bool, int]:
+    return not seen.partial, seen.time_ms

@@ -51,4 +51,6 @@ def _still_bad(evidence: Evidence, seen: Iterable[PinsSeen]) -> Iterable[str]:
 def _lost(evidence: Evidence, seen: Iterable[PinsSeen]) -> Iterable[str]:
     expected = [name for name in REQUIRED_PINS if name not in evidence.missing_pins]
     for each in seen:
-        yield from (f"arm `{each.arm}` lacks {name}" for name in expected if name not in each.pins)
+        if not each.partial:
+            lost = (name for name in expected if name not in each.pins)
+            yield from (f"arm `{each.arm}` lacks {name}" for name in lost)

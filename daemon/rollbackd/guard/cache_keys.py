@@ -6,7 +6,7 @@ a cache may be poisoned: going back from B to A must not find what was poisoned 
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Final
@@ -20,6 +20,9 @@ KEY_PINS: Final = ("INDEX_HASH", "PROMPT_VER", "MODEL_VER", "RERANK_CONF")
 _VERSIONS: Final = itemgetter(*KEY_PINS)
 _KIND: Final = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 
+#: How the keys begin, and what their digests begin with.
+Family = tuple[str, bytes]
+
 
 def cache_key(kind: str, *parts: str, pins: Mapping[str, str], cache: Cache) -> str:
     """`<kind>:g<generation>:<64 hex digits>`, for the parts that name an entry.
@@ -28,11 +31,21 @@ def cache_key(kind: str, *parts: str, pins: Mapping[str, str], cache: Cache) -> 
     snippets); the tenant and the locale belong into `parts`. Raises ValueError when one of
     KEY_PINS has no value, or when `kind` is not 1 to 32 of A-Z a-z 0-9 _ -.
     """
+    return key_of(family(kind, pins=pins, cache=cache), parts)
+
+
+def family(kind: str, *, pins: Mapping[str, str], cache: Cache) -> Family:
+    """What all keys of a kind have in common under one set of pins. Raises as `cache_key`."""
     try:
         versions = _VERSIONS(pins)
     except KeyError:
         raise _missing(pins) from None
-    opening, frame = _family(kind, cache.generation, cache.namespace, *versions)
+    return _family(kind, cache.generation, cache.namespace, *versions)
+
+
+def key_of(common: Family, parts: Sequence[str]) -> str:
+    """The key of one entry."""
+    opening, frame = common
     for part in parts:
         frame += netstring(part)
     return opening + hashlib.sha256(frame).hexdigest()
@@ -46,8 +59,7 @@ def checked_pins(pins: Mapping[str, str]) -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=1024)
-def _family(kind: str, generation: int, namespace: str, *versions: str) -> tuple[str, bytes]:
-    """What all keys of a kind have in common under one set of pins: their text, and their frame."""
+def _family(kind: str, generation: int, namespace: str, *versions: str) -> Family:
     if not _KIND.match(kind):
         raise ValueError(f"`{kind[:64]}` is no kind of cache entry; use 1 to 32 of A-Z a-z 0-9 _ -")
     checked_pins(dict(zip(KEY_PINS, versions, strict=True)))

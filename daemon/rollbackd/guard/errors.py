@@ -9,7 +9,7 @@ GuardError
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class GuardError(Exception):
@@ -23,10 +23,22 @@ class GuardError(Exception):
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is otherwise made anew from its message alone, which fails in the pool of
+        # processes that it is handed through when its class asks for more.
+        return _restored, (type(self), self.args, self.__dict__)
+
     @property
     def headers(self) -> dict[str, str]:
         """`Retry-After` in seconds (RFC 9110, 10.2.3); empty where a repetition is of no use."""
         return {"Retry-After": str(self.retry_after_seconds)} if self.status == 503 else {}
+
+
+def _restored(kind: type[GuardError], args: tuple[Any, ...], state: dict[str, Any]) -> GuardError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class Refusal(StrEnum):

@@ -11,7 +11,7 @@ from typing import Final
 
 from rollbackd.guard.breaker import CircuitBreaker
 from rollbackd.guard.bucketing import Arm, arm_of
-from rollbackd.guard.cache_keys import cache_key, checked_pins
+from rollbackd.guard.cache_keys import Family, cache_key, checked_pins, family, key_of
 from rollbackd.guard.consuming import Turn, Turns
 from rollbackd.guard.effects import ReceiptSink
 from rollbackd.guard.idempotency import Receipt
@@ -22,6 +22,8 @@ logger = logging.getLogger("rollbackd.guard")
 
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 _NO_PINS: Final[Mapping[str, str]] = MappingProxyType({})
+#: Kinds of cache entries that are remembered; an application has a few.
+_FAMILIES: Final = 256
 
 
 def steady_clock() -> float:
@@ -52,6 +54,8 @@ class LocalGuard:
         self._own_pins = {} if pins is None else dict(checked_pins(pins))
         #: The last pins that rollbackd set, and what they make of the application's own.
         self._running: tuple[Mapping[str, str], Mapping[str, str]] = (_NO_PINS, _NO_PINS)
+        #: What the cache keys of a kind begin with, under one view.
+        self._families: tuple[View | None, dict[str, Family]] = None, {}
         self._clock = clock
         self._receipts = receipts
         self._gate = Gate(lease_seconds=lease_seconds, clock=clock)
@@ -123,7 +127,9 @@ class LocalGuard:
     @property
     def pins(self) -> Mapping[str, str]:
         """The pins to run with: the application's own, and over them those that rollbackd set."""
-        pinned = self._gate.view.pins
+        return self._over(self._gate.view.pins)
+
+    def _over(self, pinned: Mapping[str, str]) -> Mapping[str, str]:
         known, running = self._running
         if known is not pinned:
             running = MappingProxyType({**self._own_pins, **pinned})
@@ -143,8 +149,19 @@ class LocalGuard:
 
         Raises ValueError when neither the guard nor the call has the pins that a key needs.
         """
-        running = self.pins if pins is None else pins
-        return cache_key(kind, *parts, pins=running, cache=self._gate.view.cache)
+        view = self._gate.view
+        if pins is not None:
+            return cache_key(kind, *parts, pins=pins, cache=view.cache)
+        known, families = self._families
+        if known is not view:
+            families = {}
+            self._families = view, families
+        common = families.get(kind)
+        if common is None:
+            common = family(kind, pins=self._over(view.pins), cache=view.cache)
+            if len(families) < _FAMILIES:
+                families[kind] = common
+        return key_of(common, parts)
 
     def breaker(
         self,

@@ -10,32 +10,20 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-import msgspec
-
-from rollbackd.clock import Clock
 from rollbackd.incidents import messages as m
 from rollbackd.incidents import reconciling
 from rollbackd.incidents.gauges import IncidentGauges
+from rollbackd.incidents.lease import BREAK_OFF_MS, RENEW_MS
 from rollbackd.incidents.pages import pages_for
-from rollbackd.incidents.performing import LeverRoom, patiently
+from rollbackd.incidents.patience import patiently
+from rollbackd.incidents.performing import LeverRoom
 from rollbackd.incidents.step import next_command, step
+from rollbackd.incidents.surroundings import Surroundings
 from rollbackd.incidents.turning import answers_for
 from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.policy import BranchPolicy
 from rollbackd.model.triggers import Trigger
-from rollbackd.ports import (
-    Auditor,
-    Capture,
-    FreezeProbes,
-    LeverTable,
-    Notifier,
-    Reconciler,
-    Reporter,
-    StaleIncidentError,
-    Store,
-    Targets,
-)
-from rollbackd.telemetry import Telemetry
+from rollbackd.ports import StaleIncidentError
 
 logger = logging.getLogger(__name__)
 
@@ -47,22 +35,6 @@ _IDLE_INTERVAL_MS: Final = 15_000
 _CONFIRM_INTERVAL_MS: Final = 500
 #: How long a command may still run once a person has decided, before it is broken off.
 _GRACE_MS: Final = 5_000
-
-
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an incident is driven with."""
-
-    store: Store
-    levers: LeverTable
-    capture: Capture
-    probes: FreezeProbes
-    targets: Targets
-    auditor: Auditor
-    reconciler: Reconciler
-    reporter: Reporter
-    notifier: Notifier
-    clock: Clock
-    telemetry: Telemetry
 
 
 class Drive:
@@ -85,6 +57,8 @@ class Drive:
         self._waiting: list[tuple[m.Event, asyncio.Future[bool]]] = []
         # What the step being persisted leads to.
         self._heading = incident
+        # Whether no other process has taken the incident over.
+        self._is_ours = True
         self._performers: dict[type, Callable[[Any], Coroutine[Any, Any, m.Event]]] = {
             m.Continue: self._continue,
             m.CaptureEvidence: self._capture,
@@ -156,7 +130,7 @@ class Drive:
         event = await self._answer(command)
         if event is None or (self._mail and isinstance(event, m.Read)):
             # A reading may end the hold; who joined before it was taken comes first.
-            return True
+            return self._is_ours
         return await self._take(event)
 
     def _answer_waiting(self, which: Callable[[m.Event], bool], *, journaled: bool) -> None:
@@ -166,23 +140,54 @@ class Drive:
                 waiting.set_result(journaled)
 
     async def _answer(self, command: m.Command) -> m.Event | None:
-        """Perform a command; None when it was broken off because a person decided.
+        """Perform a command; None when it was broken off: a person decided, or the lease is lost.
 
         An act that is broken off is still pending: what became of it is read from the target. So
         a lever that hangs does not keep a person from aborting.
         """
+        clock, since_ms, first = self._around.clock, self._around.clock.now(), True
         performing = asyncio.ensure_future(self._performers[type(command)](command))
+        due = asyncio.ensure_future(clock.sleep(RENEW_MS))
         try:
             while not performing.done():
-                self._mail_came.clear()
-                await _first_of(performing, self._mail_came.wait())
                 if any(isinstance(event, m.Decided) for event in self._mail):
-                    await _first_of(performing, self._around.clock.sleep(_GRACE_MS))
+                    await _first_of({performing}, clock.sleep(_GRACE_MS))
                     break
+                self._mail_came.clear()
+                await _first_of({performing, due}, self._mail_came.wait())
+                if due.done() and not performing.done():
+                    still = m.StillPerforming(since_ms=since_ms, first=first)
+                    if not await self._renew(still, performing):
+                        return None
+                    due, first = asyncio.ensure_future(clock.sleep(RENEW_MS)), False
             return performing.result() if performing.done() else None
         finally:
             performing.cancel()
-            await asyncio.gather(performing, return_exceptions=True)
+            due.cancel()
+            await asyncio.gather(performing, due, return_exceptions=True)
+
+    async def _renew(self, still: m.StillPerforming, performing: asyncio.Future[m.Event]) -> bool:
+        """Renew the lease under a command; False when the command is broken off.
+
+        That is so when another process has the incident, or may have it by now: then nothing is
+        done under the old epoch any more.
+        """
+        taking = asyncio.ensure_future(self._take(still))
+        try:
+            await _first_of({taking}, self._around.clock.sleep(BREAK_OFF_MS))
+            lapses = not taking.done()
+            if lapses:
+                logger.warning("broken off: the lease lapses", extra={"incident": self.incident.id})
+                performing.cancel()
+            self._is_ours = await taking
+        finally:
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+        if lapses and self._is_ours:
+            next_epoch = self._around.store.next_epoch
+            epoch = await self._patiently(lambda: next_epoch(self.incident.scope))
+            self.tell(m.Resumed(epoch=epoch))
+        return self._is_ours and not lapses
 
     async def _take(self, event: m.Event) -> bool:
         """Step, persist, show. False when the incident moved on elsewhere."""
@@ -274,7 +279,7 @@ class Drive:
         """Wait for an event from outside, but not longer."""
         pause = asyncio.ensure_future(self._around.clock.sleep(milliseconds))
         try:
-            await _first_of(pause, self._mail_came.wait())
+            await _first_of({pause}, self._mail_came.wait())
         finally:
             pause.cancel()
 
@@ -326,10 +331,10 @@ class Drive:
         )
 
 
-async def _first_of(future: asyncio.Future[Any], other: Coroutine[Any, Any, object]) -> None:
-    """Wait until one of the two is done; the other coroutine is then cancelled."""
+async def _first_of(futures: set[asyncio.Future[Any]], other: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of them is done; the coroutine is then cancelled."""
     task = asyncio.ensure_future(other)
     try:
-        await asyncio.wait({future, task}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({*futures, task}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         task.cancel()

@@ -16,6 +16,8 @@ class IncidentGauges:
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
         self._open: dict[str, Incident] = {}
+        #: The levers that were waited for, by scope.
+        self._waited_for: dict[str, set[str]] = {}
 
     def show(self, incident: Incident, now_ms: int) -> None:
         """Set the gauges of the incident's scope to what it is now."""
@@ -37,6 +39,7 @@ class IncidentGauges:
         t.hold_remaining.labels(scope).set(left_ms / 1_000)
         t.measures_overdue.labels(scope).set(len(overdue(incident, now_ms)))
         self._levers(incident, now_ms)
+        self._act(incident, now_ms)
 
     def forget(self, incident: Incident) -> None:
         """Another process drives it now; what was shown of it is no longer known here."""
@@ -52,6 +55,8 @@ class IncidentGauges:
             gauge.labels(scope).set(0)
         for lever in {each.change.target.lever for each in incident.ledger}:
             t.lever_active.labels(lever, scope).set(0)
+        for lever in self._waited_for.pop(scope, ()):
+            t.lever_act_age.labels(lever, scope).set(0)
 
     def moved(self, before: Incident, after: Incident, now_ms: int) -> None:
         """Count a transition, and time what ended with it."""
@@ -64,6 +69,17 @@ class IncidentGauges:
             t.time_to_green.observe((after.green_at_ms - flipped_at_ms) / 1_000)
         if not after.is_open:
             t.incidents.labels(after.branch, after.state).inc()
+
+    def _act(self, incident: Incident, now_ms: int) -> None:
+        """How long the act that is under way has been."""
+        scope, pending = str(incident.scope), incident.pending if incident.is_open else None
+        levers = self._waited_for.setdefault(scope, set())
+        if pending is not None:
+            levers.add(pending.change.target.lever)
+        for lever in levers:
+            here = pending is not None and pending.change.target.lever == lever
+            age_ms = now_ms - pending.started_at_ms if pending is not None and here else 0
+            self._telemetry.lever_act_age.labels(lever, scope).set(max(0, age_ms) / 1_000)
 
     def _levers(self, incident: Incident, now_ms: int) -> None:
         t, scope = self._telemetry, str(incident.scope)

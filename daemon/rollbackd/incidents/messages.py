@@ -220,6 +220,16 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
 
 
+class StillPerforming(msgspec.Struct, frozen=True, kw_only=True):
+    """The command in hand takes long; that this is stored tells other processes who drives it.
+
+    `since_ms` is when it began; `first` says that nobody was told of it yet.
+    """
+
+    since_ms: int
+    first: bool = False
+
+
 #: Something the shell has to do.
 Command = (
     Continue
@@ -233,7 +243,7 @@ Command = (
     | RunAudit
 )
 
-#: Something that happened; the last five come from outside, at any time.
+#: Something that happened; the last six may come at any time.
 Event = (
     Continued
     | Captured
@@ -252,4 +262,5 @@ Event = (
     | ItemsAccepted
     | CompensationAsked
     | Resumed
+    | StillPerforming
 )

@@ -61,19 +61,6 @@ def new_incident(
         unit=unit,
         changes=list(changes),
     )
-    detail: dict[str, object] = {"pulled_by": pulled_by, "note": note}
-    if trigger is not None:
-        detail = {
-            "rule": trigger.rule,
-            "value": trigger.value,
-            "labels": dict(trigger.labels),
-            "expr": trigger.expr,
-            **({"note": note} if note else {}),
-        }
-    if unit is not None:
-        detail["unit"] = {"id": unit.id, "order": unit.order, "step": unit.index + 1}
-    if changes:
-        detail["changes"] = [str(change) for change in changes]
     record = JournalRecord(
         incident_id=incident_id,
         sequence=1,
@@ -82,6 +69,26 @@ def new_incident(
         from_state=None,
         to_state=state,
         reason=reason,
-        detail=detail,
+        detail=_detail(incident),
     )
     return chain(incident, record)
+
+
+def _detail(incident: Incident) -> dict[str, object]:
+    """Why it was opened, in the journal's words."""
+    detail: dict[str, object] = {"pulled_by": incident.pulled_by, "note": incident.note}
+    if incident.triggers:
+        trigger = incident.triggers[0]
+        detail = {
+            "rule": trigger.rule,
+            "value": trigger.value,
+            "labels": dict(trigger.labels),
+            "expr": trigger.expr,
+            **({"note": incident.note} if incident.note else {}),
+        }
+    unit = incident.unit
+    if unit is not None:
+        detail["unit"] = {"id": unit.id, "order": unit.order, "step": unit.index + 1}
+    if incident.changes:
+        detail["changes"] = [str(change) for change in incident.changes]
+    return detail

@@ -10,10 +10,18 @@ from msgspec.structs import replace
 from rollbackd.clock import Clock
 from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.incidents import messages as m
+from rollbackd.incidents.patience import patiently
 from rollbackd.model.decisions import Reason
 from rollbackd.model.events import KnownGood
 from rollbackd.model.incidents import Incident, Intent
-from rollbackd.model.levers import Applied, Change, LeverKind, PlanRequest, Receipt, Target
+from rollbackd.model.levers import (
+    Applied,
+    Change,
+    LeverKind,
+    PlanRequest,
+    Receipt,
+    Target,
+)
 from rollbackd.ports import FencedOffError, Lever, LeverTable, TargetMovedError
 from rollbackd.telemetry import Telemetry
 
@@ -21,9 +29,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: One call on a lever may take this long.
-DEADLINE_SECONDS: Final = 5.0
-_MAX_DELAY_MS: Final = 5_000
+#: A look at a target beside an act may take this long.
+_LOOK_SECONDS: Final = 5.0
 #: Before anything has moved, a target in another system may be away this long until the next lever
 #: of the branch is tried.
 _AWAY_MS: Final = 60_000
@@ -137,7 +144,7 @@ class LeverRoom:
         if lever.reader_timeout_ms is not None:
             self._looked_at[str(change.target)] = self._clock.monotonic()
         try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
+            async with asyncio.timeout(_LOOK_SECONDS):
                 if await lever.verify(change):
                     return None
                 now = await lever.observe(change.target)
@@ -298,6 +305,7 @@ class LeverRoom:
             self._clock,
             lambda error: self._on_stuck(incident, error),
             give_up_after_ms=give_up_after_ms,
+            deadline_seconds=lambda: self._lever(name).act_timeout_ms / 1_000,
         )
 
 
@@ -305,41 +313,3 @@ class _Tries:
     """How often an act was sent."""
 
     sent = 0
-
-
-async def patiently(
-    call: Callable[[], Awaitable[T]],
-    clock: Clock,
-    on_stuck: Callable[[str], Awaitable[None]],
-    *,
-    stuck_after_ms: int = 60_000,
-    give_up_after_ms: int | None = None,
-) -> T:
-    """Call until it does not raise TemporaryError, each try under a deadline, with backoff.
-
-    `on_stuck` is called once, with the error's text, when that takes longer than `stuck_after_ms`;
-    the TemporaryError itself is raised when it takes `give_up_after_ms` or longer.
-    """
-    delay_ms = 50
-    first_failure: float | None = None
-    told = False
-    while True:
-        try:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                return await call()
-        except TemporaryError as error:
-            message, wanted_ms = str(error), error.delay_ms
-        except TimeoutError:
-            message, wanted_ms = f"no answer within {DEADLINE_SECONDS:g} s", 0
-        now = clock.monotonic()
-        first_failure = first_failure if first_failure is not None else now
-        failing_ms = (now - first_failure) * 1_000
-        if give_up_after_ms is not None and failing_ms >= give_up_after_ms:
-            raise TemporaryError(message)
-        if not told and failing_ms >= stuck_after_ms:
-            told = True
-            await on_stuck(message)
-        wait_ms = min(max(delay_ms, wanted_ms), _MAX_DELAY_MS)
-        logger.warning("will try again", extra={"because": message, "delay_ms": wait_ms})
-        await clock.sleep(wait_ms)
-        delay_ms = min(delay_ms * 2, _MAX_DELAY_MS)

@@ -4,10 +4,11 @@ import asyncio
 import logging
 
 from rollbackd.incidents import messages as m
-from rollbackd.incidents.drive import Drive, Surroundings
+from rollbackd.incidents.drive import Drive
 from rollbackd.incidents.gauges import IncidentGauges
 from rollbackd.incidents.left_in_force import LeftMeasures
 from rollbackd.incidents.performing import LeverRoom
+from rollbackd.incidents.surroundings import Surroundings
 from rollbackd.model.incidents import Incident
 from rollbackd.model.policy import BranchPolicy
 from rollbackd.model.triggers import Trigger

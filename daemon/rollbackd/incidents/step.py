@@ -29,6 +29,7 @@ from rollbackd.incidents.moves import Detail, Next
 from rollbackd.incidents.states import IllegalTransitionError, check_promises, check_transition
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import Incident, JournalRecord, State
+from rollbackd.model.levers import Target
 
 _ACTING: Final = frozenset({State.FREEZING, State.ROTATING, State.THROTTLING, State.RESTORING})
 
@@ -50,7 +51,8 @@ def next_command(incident: Incident) -> m.Command | None:
 def step(incident: Incident, event: m.Event, now_ms: int) -> tuple[Incident, JournalRecord | None]:
     """The incident after the event, and the journal record of the change.
 
-    The record is None when a reading changed nothing but the hold's clock. Raises
+    The record is None when a reading changed nothing but the hold's clock, and when all there is to
+    tell is that a command takes long. Raises
     IllegalTransitionError when the event does not answer the incident's next command.
     """
     _check_answer(incident, event)
@@ -60,7 +62,7 @@ def step(incident: Incident, event: m.Event, now_ms: int) -> tuple[Incident, Jou
     if after.state is not incident.state:
         after = replace(after, entered_at_ms=now_ms)
     after = replace(after, version=incident.version + 1)
-    quiet = isinstance(event, m.Read | m.Continued | m.FreezeChecked) and not detail
+    quiet = isinstance(event, _MAY_BE_QUIET) and not detail
     if quiet and after.state is incident.state:
         return after, None
     record = JournalRecord(
@@ -182,6 +184,25 @@ def _resumed(incident: Incident, event: m.Resumed, _now_ms: int) -> Next:
     return incident, {"epoch": event.epoch}
 
 
+def _still_performing(incident: Incident, event: m.StillPerforming, now_ms: int) -> Next:
+    """Deadlines count meanwhile; the journal tells once which lever is waited for."""
+    waits_for = _lever_in_hand(incident)
+    incident, detail = moves.page_overdue(incident, now_ms)
+    if event.first and waits_for:
+        detail |= {"waits_for": waits_for, "since_ms": event.since_ms}
+    return incident, detail
+
+
+def _lever_in_hand(incident: Incident) -> str:
+    match next_command(incident):
+        case m.Perform(intent=intent):
+            return str(intent.change.target)
+        case m.Prepare(call=call):
+            return str(Target(lever=call.lever, scope=incident.scope, name=call.name))
+        case _:
+            return ""
+
+
 #: What is waited for in a state; in every other one it goes on at once.
 _WAITING: Final[dict[State, Callable[[Incident], m.Command]]] = {
     State.CAPTURING: lambda _: m.CaptureEvidence(),
@@ -212,12 +233,14 @@ _ANSWERS: Final[dict[type[m.Command], tuple[type[m.Event], ...]]] = {
     m.Reconcile: (m.Reconciled,),
     m.RunAudit: (m.Audited,),
 }
+_MAY_BE_QUIET: Final = (m.Read, m.Continued, m.FreezeChecked, m.StillPerforming)
 _FROM_OUTSIDE: Final = (
     m.TriggerJoined,
     m.Decided,
     m.ItemsAccepted,
     m.CompensationAsked,
     m.Resumed,
+    m.StillPerforming,
 )
 _HANDLERS: Final[dict[type[m.Event], Callable[[Incident, Any, int], Next]]] = {
     m.Continued: _continued,
@@ -237,4 +260,5 @@ _HANDLERS: Final[dict[type[m.Event], Callable[[Incident, Any, int], Next]]] = {
     m.ItemsAccepted: reconciling.accepted,
     m.CompensationAsked: deciding.compensation_asked,
     m.Resumed: _resumed,
+    m.StillPerforming: _still_performing,
 }

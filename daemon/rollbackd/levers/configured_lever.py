@@ -2,13 +2,25 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from msgspec import Meta
 
 from rollbackd.levers.external_lever import ExternalLever, differing_facts, version_of
 from rollbackd.levers.lever_type import Surroundings
-from rollbackd.model.levers import Change, LeverKind, Observation, PlanRequest, Target
+from rollbackd.model.levers import (
+    ACT_TIMEOUT_MS,
+    Change,
+    LeverKind,
+    Observation,
+    PlanRequest,
+    Target,
+)
+
+#: One call, or one run of a program, may be given as much.
+LONGEST_CALL_MS: Final = 600_000
+#: To raise the fence before the move.
+_FENCE_MS: Final = 2_000
 
 Kind = Annotated[
     Literal["pointer", "temporary"],
@@ -40,9 +52,12 @@ class ConfiguredLever(ExternalLever):
         *,
         kind: str,
         wanted: dict[str, object] | None,
+        timeout_ms: int,
+        has_facts: bool,
     ) -> None:
         super().__init__(name, surroundings)
         self.kind = LeverKind(kind)  # type: ignore[misc]  # each has the one that its settings say
+        self.act_timeout_ms = _act_timeout_ms(timeout_ms, has_facts=has_facts)  # type: ignore[misc]  # and the time
         self._wanted = wanted
 
     @classmethod
@@ -84,6 +99,12 @@ class ConfiguredLever(ExternalLever):
         if differing := differing_facts(kept, found):
             return f"{change.after} of {change.target} is not what was recorded: {differing}"
         return ""
+
+
+def _act_timeout_ms(timeout_ms: int, *, has_facts: bool) -> int:
+    """`apply` makes the most calls, each of which is ended in time: it reads, moves and reads."""
+    calls_to_read = 2 if has_facts else 1
+    return max(ACT_TIMEOUT_MS, (2 * calls_to_read + 1) * timeout_ms + _FENCE_MS)
 
 
 def _grown(fact: object, found: Mapping[str, object], name: str) -> bool:

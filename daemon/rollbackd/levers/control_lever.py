@@ -9,6 +9,7 @@ from rollbackd.clock import Clock
 from rollbackd.errors import PermanentError
 from rollbackd.model.controls import DEFAULTS, Control, ControlValue, Kind, WriteResult
 from rollbackd.model.levers import (
+    ACT_TIMEOUT_MS,
     Applied,
     Change,
     LeverKind,
@@ -36,6 +37,7 @@ class ControlLever(ABC):
     named: ClassVar[bool] = False
     #: Applications read the very control that is read back.
     reader_timeout_ms: ClassVar[int | None] = None
+    act_timeout_ms: ClassVar[int] = ACT_TIMEOUT_MS
 
     def __init__(self, controls: Controls, clock: Clock) -> None:
         self._controls = controls

@@ -37,6 +37,7 @@ class DryRun(ControlLever):
         self._inner = of
         self.name = name  # type: ignore[misc]  # each goes by its own name
         self.kind = of.kind  # type: ignore[misc]  # and has a place in the tree as the other has
+        self.act_timeout_ms = of.act_timeout_ms  # type: ignore[misc]  # which is asked each time
 
     async def observe(self, target: Target) -> Observation:
         """What the other lever sees, unless an act was noted: then what would stand there."""

@@ -10,7 +10,13 @@ from msgspec import Meta
 
 from rollbackd.connections.program import Command, run, untrusted
 from rollbackd.errors import PermanentError, TemporaryError
-from rollbackd.levers.configured_lever import ConfiguredLever, Kind, Wanted, check_wanted
+from rollbackd.levers.configured_lever import (
+    LONGEST_CALL_MS,
+    ConfiguredLever,
+    Kind,
+    Wanted,
+    check_wanted,
+)
 from rollbackd.levers.lever_type import Surroundings
 from rollbackd.levers.placeholders import (
     OF_MOVE,
@@ -63,7 +69,7 @@ class ExecSettings(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, SecretFile],
         Meta(description="Variables whose values are read from files, and shown nowhere."),
     ] = {}
-    timeout: Annotated[Duration, Meta(description="For one run, at most `5s`; then killed.")] = (
+    timeout: Annotated[Duration, Meta(description="For one run, at most `10m`; then killed.")] = (
         3_000
     )
     kind: Kind = "pointer"
@@ -71,8 +77,8 @@ class ExecSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_wanted(self.kind, self.wanted)
-        if self.timeout > 5_000:
-            raise ValueError("`timeout` is above `5s`, the time that one act has")
+        if self.timeout > LONGEST_CALL_MS:
+            raise ValueError("`timeout` is above `10m`, the longest that one run may take")
         for path, where in ((self.program, "program"), (self.cwd, "cwd")):
             if not path.startswith("/") or "\0" in path:
                 raise ValueError(f"`{where}`: `{path[:200]}` is no absolute path")
@@ -100,7 +106,14 @@ class Exec(ConfiguredLever):
     Settings: ClassVar[type[msgspec.Struct] | None] = ExecSettings
 
     def __init__(self, name: str, settings: ExecSettings, surroundings: Surroundings) -> None:
-        super().__init__(name, surroundings, kind=settings.kind, wanted=settings.wanted)
+        super().__init__(
+            name,
+            surroundings,
+            kind=settings.kind,
+            wanted=settings.wanted,
+            timeout_ms=settings.timeout,
+            has_facts=settings.facts is not None,
+        )
         self._settings = settings
         self._command = Command(
             program=Path(settings.program),

@@ -11,6 +11,7 @@ import orjson
 from rollbackd.errors import PermanentError
 from rollbackd.levers.lever_type import Surroundings
 from rollbackd.model.levers import (
+    ACT_TIMEOUT_MS,
     Applied,
     Change,
     LeverKind,
@@ -40,6 +41,7 @@ class ExternalLever(ABC):
     named: ClassVar[bool] = True
     #: How long readers may take to follow a write.
     reader_timeout_ms: ClassVar[int | None] = 60_000
+    act_timeout_ms: ClassVar[int] = ACT_TIMEOUT_MS
 
     def __init__(self, name: str, surroundings: Surroundings) -> None:
         self._name = name

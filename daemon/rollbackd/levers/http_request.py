@@ -9,7 +9,13 @@ from msgspec import Meta
 
 from rollbackd.connections.http import Answer, HttpApi
 from rollbackd.errors import PermanentError
-from rollbackd.levers.configured_lever import ConfiguredLever, Kind, Wanted, check_wanted
+from rollbackd.levers.configured_lever import (
+    LONGEST_CALL_MS,
+    ConfiguredLever,
+    Kind,
+    Wanted,
+    check_wanted,
+)
 from rollbackd.levers.json_pointer import check_pointer, follow
 from rollbackd.levers.lever_type import Surroundings
 from rollbackd.levers.placeholders import (
@@ -29,6 +35,7 @@ from rollbackd.model.levers import Change, Observation, Op, Target
 from rollbackd.ports import TargetMovedError
 from rollbackd.settings.endpoints import HttpEndpoint
 from rollbackd.settings.secrets import Secret
+from rollbackd.settings.structs import Duration
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 
@@ -59,6 +66,11 @@ class HttpWrite(msgspec.Struct, frozen=True, kw_only=True):
 class HttpRequestSettings(HttpEndpoint, frozen=True, kw_only=True):
     """The API, what is asked of it, and what is wanted."""
 
+    longest_timeout_ms: ClassVar[int] = LONGEST_CALL_MS
+
+    timeout: Annotated[
+        Duration, Meta(description="For one call, at most `10m`; 5 s of it to connect.")
+    ] = 3_000
     observe: HttpRead
     move: HttpWrite
     revert: Annotated[
@@ -111,7 +123,14 @@ class HttpRequest(ConfiguredLever):
     def __init__(
         self, name: str, settings: HttpRequestSettings, surroundings: Surroundings
     ) -> None:
-        super().__init__(name, surroundings, kind=settings.kind, wanted=settings.wanted)
+        super().__init__(
+            name,
+            surroundings,
+            kind=settings.kind,
+            wanted=settings.wanted,
+            timeout_ms=settings.timeout,
+            has_facts=settings.facts is not None,
+        )
         self._settings = settings
         self._api = _TokenApi(settings)
 

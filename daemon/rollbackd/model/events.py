@@ -102,12 +102,16 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PinsSeen(msgspec.Struct, frozen=True, kw_only=True):
-    """Pins that an event said one arm of a scope ran with."""
+    """Pins that an event said one arm of a scope ran with.
+
+    `partial` are those of one part of the arm, such as a retriever, which knows no others.
+    """
 
     scope: Scope
     arm: str
     pins: Pins
     time_ms: int
+    partial: bool = False
 
 
 class KnownTarget(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,11 +1,15 @@
 """What a lever is asked and what it answers. All of it is JSON, because all of it is journaled."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from rollbackd.model.events import KnownGood
 from rollbackd.model.labels import Scope
+
+#: What one call on a lever takes at most, unless the lever says otherwise.
+ACT_TIMEOUT_MS: Final = 5_000
 
 
 class LeverKind(StrEnum):

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from rollbackd.documents.diagnostics import Diagnostic, Position
+from rollbackd.documents.diagnostics import Diagnostic, Position, Severity
 from rollbackd.documents.reader import Document, Fields, Reader
 from rollbackd.documents.yaml import compose
 from rollbackd.model.levers import LeverKind, LeverSpec
@@ -52,6 +52,13 @@ _BRANCH: Final = (
 
 
 _RECONCILE: Final = (REQUIRED, WHERE_LISTED, "off")
+#: What comes of each word where no listing is configured.
+_WITHOUT_LISTING: Final = {
+    REQUIRED: "wants receipts compared, and the config names no listing: each of its incidents"
+    " keeps writers frozen and asks a person",
+    WHERE_LISTED: "compares receipts where there is a listing, and the config names none: writers"
+    " are let go without a comparison",
+}
 
 #: What is wrong with an expression, at its place.
 ExpressionCheck = Callable[[SourceText], list[Diagnostic]]
@@ -65,10 +72,25 @@ def read_decision_tree(
     check_expression: ExpressionCheck,
     askable: Askable = ANYBODY,
 ) -> DecisionTree:
-    """Read and check a tree; `levers` are those that the daemon has, by name.
+    """As `survey_decision_tree`, without the warnings."""
+    tree, _ = survey_decision_tree(
+        text, file=file, levers=levers, check_expression=check_expression, askable=askable
+    )
+    return tree
+
+
+def survey_decision_tree(
+    text: str,
+    *,
+    file: str,
+    levers: Mapping[str, LeverSpec],
+    check_expression: ExpressionCheck,
+    askable: Askable = ANYBODY,
+) -> tuple[DecisionTree, list[Diagnostic]]:
+    """Read and check a tree, with warnings; `levers` are those that the daemon has, by name.
 
     `check_expression` is asked about each exit target, and `askable` says whom the probes of
-    a freeze can ask. Raises DocumentError with every problem.
+    a freeze and a reconciliation can ask. Raises DocumentError with every problem.
     """
     document = Document(file, text)
     root = compose(text, file=file)
@@ -78,7 +100,7 @@ def read_decision_tree(
     else:
         document.report(Position(file, 1, 1), "tree/no-branch", "the file is empty")
     document.raise_errors()
-    return tree
+    return tree, document.diagnostics
 
 
 class _TreeReader:
@@ -147,7 +169,7 @@ class _TreeReader:
             throttle=self._calls(f, "throttle", LeverKind.TEMPORARY),
             exit_targets=self._chosen(f.get("targets"), targets),
             needs_known_good=f.read("needs_known_good", Reader.boolean, default=True),
-            reconcile=f.read("reconcile", lambda r: r.choice(_RECONCILE, "off"), base.reconcile),
+            reconcile=f.read("reconcile", lambda r: self._reconcile(r, base), base.reconcile),
         )
         if policy.levers and policy.rotate is None:
             reader.problem(
@@ -158,6 +180,18 @@ class _TreeReader:
         if not (policy.freeze or policy.levers or policy.throttle):
             reader.problem("tree/no-lever", f"branch `{policy.branch}` pulls no lever")
         return policy
+
+    def _reconcile(self, reader: Reader, base: BranchPolicy) -> str:
+        word = reader.choice(_RECONCILE, "off")
+        if word in _WITHOUT_LISTING and not self._askable.listings:
+            self._document.report(
+                reader.position,
+                "tree/no-listing",
+                f"branch `{base.branch}` {_WITHOUT_LISTING[word]}",
+                fix="add `listings` to `reconciliation:` in the config, or say `reconcile: off`",
+                severity=Severity.WARNING,
+            )
+        return word
 
     def _calls(self, f: Fields, key: str, kind: LeverKind) -> list[LeverCall]:
         reader = f.get(key)

@@ -19,11 +19,13 @@ _REFUSALS: Final = (423, 503)
 
 
 class Askable(NamedTuple):
-    """Whom the config lets probes ask."""
+    """Whom the config lets a branch ask."""
 
     kafka: bool = True
     #: Guards acknowledge where they read the controls: in Redis.
     guards: bool = True
+    #: Systems downstream that list their effects.
+    listings: bool = True
 
 
 #: What holds where there is no config.

@@ -10,7 +10,12 @@ from rollbackd.settings.notifications import (
     ReceiverSettings,
     WebhookSettings,
 )
-from rollbackd.settings.pins import AutoPinSettings, PinSettings, RatioSettings
+from rollbackd.settings.pins import (
+    AutoPinSettings,
+    PinSettings,
+    RatioSettings,
+    WindowedSettings,
+)
 from rollbackd.settings.reading import (
     default_settings,
     load_settings,
@@ -62,6 +67,7 @@ __all__ = [
     "TlsSettings",
     "TokenSettings",
     "WebhookSettings",
+    "WindowedSettings",
     "default_settings",
     "load_settings",
     "read_secret",

@@ -1,12 +1,13 @@
 """How to reach an HTTP API of another system: what all that is configured so has in common."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from rollbackd.documents.durations import format_duration
 from rollbackd.settings.addresses import why_not_host
 from rollbackd.settings.structs import Duration, File, SecretFile, Url
 
@@ -18,6 +19,8 @@ class HttpEndpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     Redirects are never followed. A token over plain HTTP to another host needs `insecure: true`.
     """
+
+    longest_timeout_ms: ClassVar[int] = 5_000
 
     url: Annotated[Url, Meta(description="Where the API answers, e.g. `https://qdrant:6333`.")]
     token_file: Annotated[
@@ -37,8 +40,9 @@ class HttpEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
 
     def __post_init__(self) -> None:
-        if self.timeout > 5_000:
-            raise ValueError("`timeout` is above `5s`, the time that one act has")
+        if self.timeout > self.longest_timeout_ms:
+            longest = format_duration(self.longest_timeout_ms)
+            raise ValueError(f"`timeout` is above `{longest}`, the longest that one call may take")
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("`cert_file` and `key_file` belong together")
         where = urlsplit(self.url)

@@ -19,6 +19,14 @@ class RatioSettings(msgspec.Struct, frozen=True, kw_only=True):
     among: Annotated[str, Meta(min_length=1)]
 
 
+class WindowedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric of which one sample sums up many requests: its mean and count are measured."""
+
+    name: _Name
+    #: With fewer it is left out, and named.
+    min_samples: Annotated[int, Meta(ge=1)] = 8
+
+
 class AutoPinSettings(
     msgspec.Struct, frozen=True, kw_only=True, rename={"after_ms": "after", "status": "as"}
 ):
@@ -40,9 +48,15 @@ class PinSettings(msgspec.Struct, frozen=True, kw_only=True, rename={"window_ms"
     window_ms: Duration = 300_000
     #: A statistic over fewer samples is refused.
     min_samples: Annotated[int, Meta(ge=1)] = 200
-    metrics: tuple[_Name, ...] = ("delta_s", "coverage", "latency_seconds")
+    metrics: tuple[_Name, ...] = ("delta_s", "coverage", "latency_seconds", "tokens")
+    windowed: tuple[WindowedSettings, ...] = (WindowedSettings(name="cost_per_solved_query"),)
     ratios: tuple[RatioSettings, ...] = (
         RatioSettings(name="errors", of='requests{code=~"5.."}', among="requests"),
     )
     #: None: nothing is recorded unless somebody asks for it.
     auto: AutoPinSettings | None = None
+
+    def at_least(self, metric: str) -> int:
+        """How many samples a statistic of a metric or a ratio needs."""
+        windowed = {each.name: each.min_samples for each in self.windowed}
+        return windowed.get(metric, self.min_samples)

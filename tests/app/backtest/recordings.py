@@ -1,4 +1,4 @@
-"""Recordings made by the demo's generator: an hour of two services in which things go wrong.
+"""Recordings made by the generator: an hour of two services in which things go wrong.
 
     python -m tests.app.backtest.recordings FOLDER
 
@@ -8,44 +8,21 @@ writes `rollout.ndjson` and `labels.yaml`, the example of docs/backtest.md.
 import heapq
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
-from rollbackd.cli.demo.application import Application
-from rollbackd.cli.demo.recording import Outcome, Rollout, record
-from rollbackd.cli.demo.wire import encode, known_good
+import orjson
+from msgspec.structs import replace
+
+from rollbackd.app.generating.conditions import Arm, Drawn
+from rollbackd.app.generating.plans import Plan, draw
+from rollbackd.app.generating.scenarios import SCENARIOS
+from rollbackd.app.generating.stream import events
 from rollbackd.model.labels import Scope
 
 START_MS: Final = 1_795_204_800_000  # 2026-11-20T20:00:00Z
 MINUTE: Final = 60_000
-PINNED_AT: Final = 3 * MINUTE
-
-Stretch = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plot:
-    """What goes wrong with one service, in milliseconds from the start."""
-
-    scope: Scope
-    rate: float = 10.0
-    seed: int = 7
-    #: A bad prompt pack on the canary, until people took it back by hand.
-    bad_canary: tuple[Stretch, ...] = ()
-    #: Everything four times as slow.
-    slow: tuple[Stretch, ...] = ()
-
-
-RAG: Final = Plot(
-    scope=Scope("rag", "eu"),
-    bad_canary=((6 * MINUTE, 15 * MINUTE), (25 * MINUTE, 33 * MINUTE)),
-    slow=((49 * MINUTE, 54 * MINUTE),),
-)
-#: A load test that nobody counts as an incident.
-SEARCH: Final = Plot(
-    scope=Scope("search", "us"), rate=6.0, seed=11, slow=((37 * MINUTE, 40 * MINUTE),)
-)
 
 LABELS: Final = """\
 # What really happened, from the incident review.
@@ -67,39 +44,59 @@ LABELS: Final = """\
 """
 
 
-def hour(*plots: Plot, length_ms: int = 60 * MINUTE) -> Iterator[bytes]:
+def _between(since: int, until: int, quantity: str, by: float, arm: Arm) -> Drawn:
+    """Something that is otherwise than usual from a minute of the hour until another."""
+    return Drawn(
+        quantity=quantity,
+        by=by,
+        arm=arm,
+        from_ms=START_MS + since * MINUTE,
+        ramp_ms=0,
+        until_ms=START_MS + until * MINUTE,
+        where=0,
+    )
+
+
+def _bad_pack(since: int, until: int) -> tuple[Drawn, ...]:
+    return (
+        _between(since, until, "delta_s", 0.25, Arm.CANARY),
+        _between(since, until, "coverage", -0.27, Arm.CANARY),
+    )
+
+
+def _slow(since: int, until: int) -> Drawn:
+    return _between(since, until, "latency", 4.0, Arm.BOTH)
+
+
+def _healthy(scope: Scope, *, rate: float, seed: int) -> Plan:
+    return draw(
+        SCENARIOS["healthy-prompt"],
+        seed=seed,
+        start_ms=START_MS,
+        rate=rate,
+        duration_ms=60 * MINUTE,
+        scopes=(scope,),
+        pinned_after_ms=3 * MINUTE,
+        rollout_after_ms=4 * MINUTE,
+    )
+
+
+#: A bad prompt pack on the canary, twice, until people took it back by hand; then all is slow.
+RAG: Final = replace(
+    _healthy(Scope("rag", "eu"), rate=5.0, seed=5),
+    injections=(*_bad_pack(6, 15), *_bad_pack(25, 33), _slow(49, 54)),
+)
+#: A load test that nobody counts as an incident.
+SEARCH: Final = replace(
+    _healthy(Scope("search", "us"), rate=3.0, seed=2), injections=(_slow(37, 40),)
+)
+
+
+def hour(*plans: Plan, length_ms: int = 60 * MINUTE) -> Iterator[bytes]:
     """The lines of a recording, services mixed as they came."""
-    for _, line in heapq.merge(*(_lines(plot, length_ms) for plot in plots)):
-        yield line
-
-
-def _lines(plot: Plot, length_ms: int) -> Iterator[tuple[int, bytes]]:
-    application = Application()
-    application.controls = {"flag:canary": {"canary_weight": 0.3}}
-    pinned = False
-    # The generator's canary is at its worst from the start; here it is so only now and then.
-    for request in record(Rollout(seed=plot.seed, requests_per_second=plot.rate, decay_ms=1)):
-        at_ms = request.at_ms
-        if at_ms >= length_ms:
-            return
-        if not pinned and at_ms >= PINNED_AT:
-            yield at_ms, known_good(application, scope=plot.scope, now_ms=START_MS + at_ms)
-            pinned = True
-        factor = 4.0 if _within(at_ms, plot.slow) else 1.0
-        canary = request.canary if _within(at_ms, plot.bad_canary) else request.baseline
-        went = request._replace(
-            canary=_slower(canary, factor), baseline=_slower(request.baseline, factor)
-        )
-        served = application.serve(went)
-        yield at_ms, encode([served], scope=plot.scope, started_at_ms=START_MS)
-
-
-def _within(at_ms: int, stretches: tuple[Stretch, ...]) -> bool:
-    return any(since <= at_ms < until for since, until in stretches)
-
-
-def _slower(outcome: Outcome, factor: float) -> Outcome:
-    return outcome._replace(latency_ms=outcome.latency_ms * factor)
+    streams = (events(replace(plan, duration_ms=length_ms)) for plan in plans)
+    for _, event in heapq.merge(*streams, key=itemgetter(0)):
+        yield orjson.dumps(event)
 
 
 def write(path: Path, lines: Iterator[bytes]) -> Path:

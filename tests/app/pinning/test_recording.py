@@ -25,7 +25,8 @@ async def test_a_set_holds_pins_controls_targets_and_the_window(office: Office) 
     await office.serve(50, arm="canary", pins={"PROMPT_VER": "p-2"}, delta_s=0.9)
     recorded = await office.desk.record(replace(LIVE, note="before 2"), by="ci")
     known = recorded.known_good
-    assert (recorded.is_new, recorded.missing, recorded.not_measured) == (True, [], ["coverage"])
+    assert (recorded.is_new, recorded.missing) == (True, [])
+    assert recorded.not_measured == ["coverage", "tokens", "cost_per_solved_query"]
     assert (known.pins, known.recorded_at_ms, known.by, known.note) == (GOOD, NOW, "ci", "before 2")
     assert known.controls == {"alias:docs": {"index": "docs_vA"}}
     assert {key: (t.value, t.facts) for key, t in known.targets.items()} == {
@@ -145,7 +146,10 @@ async def absent_target(office: Office) -> PinRequest:
         (uncounted, "`a` has no `count`"),
         (
             silent,
-            "no sample of `delta_s`, `coverage`, `latency_seconds`, `errors` within the last 5m",
+            (
+                "no samples, or too few, of `delta_s`, `coverage`, `latency_seconds`, `tokens`,"
+                " `cost_per_solved_query`, `errors` within the last 5m"
+            ),
         ),
         (too_long, "only 5m of the series are kept"),
         (twice, "not both"),

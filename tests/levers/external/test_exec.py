@@ -147,7 +147,7 @@ FILE = """levers:
         (lambda t: t.replace("[get]", "get"), "expected a list"),
         (lambda t: t.replace("[get]", "[]"), "length >= 1"),
         (lambda t: t + "    cwd: here\n", "`cwd`: `here` is no absolute path"),
-        (lambda t: t + "    timeout: 6s\n", "`timeout` is above `5s`"),
+        (lambda t: t + "    timeout: 11m\n", "`timeout` is above `10m`"),
         (lambda t: t + "    environment: {A-B: x}\n", "`A-B` is no name of an environment"),
         (lambda t: t + '    environment: {A: "a\\0b"}\n', "NUL"),
         (lambda t: t + "    secret_files: {KEY: none}\n", "there is no file"),
@@ -176,3 +176,19 @@ def test_secrets_are_files_beside_the_levers_file(tmp_path: Path) -> None:
     settings = read["switch"][1]
     assert isinstance(settings, ExecSettings)
     assert settings.secret_files == {"KEY": tmp_path / "key"}
+
+
+@pytest.mark.parametrize(
+    ("more", "act_ms"),
+    [
+        ({"timeout": 500}, 5_000),
+        ({"timeout": 20_000}, 3 * 20_000 + 2_000),
+        ({"timeout": 20_000, "facts": ["show"]}, 5 * 20_000 + 2_000),
+    ],
+)
+def test_an_act_has_time_for_all_of_its_runs(
+    controls: Controls, tmp_path: Path, more: dict[str, Any], act_ms: int
+) -> None:
+    """It reads, moves and reads, with the facts of what it reads; none is below the common time."""
+    mine = lever(controls, program(tmp_path, "echo", ECHO), **more)
+    assert mine.act_timeout_ms == act_ms

@@ -12,6 +12,7 @@ from rollbackd.clock import ManualClock
 from rollbackd.documents.reader import DocumentError
 from rollbackd.errors import PermanentError
 from rollbackd.levers import EXTERNAL, build_levers, lever_specs
+from rollbackd.levers.dry_run import DryRun
 from rollbackd.levers.http_request import (
     HttpRead,
     HttpRequest,
@@ -273,6 +274,7 @@ FILE = """levers:
         (lambda t: t + "    kind: temporary\n", "a `temporary` lever needs `wanted`"),
         (lambda t: t + "    kind: forward\n", "`pointer`"),
         (lambda t: t + '    token_header: "X: y"\n', "is no header"),
+        (lambda t: t + "    timeout: 11m\n", "`timeout` is above `10m`"),
         (lambda t: t + "    conflict_statuses: [200]\n", "400"),
         (lambda t: t + "    verify: {path: /x, value: {of: /x}}\n", "`verify.value` may have"),
         (lambda t: t.replace("move: {", "move: {method: DELETE, "), "`DELETE` is not allowed"),
@@ -286,3 +288,11 @@ def test_a_mistake_is_shown_at_load(edit: Callable[[str], str], says: str) -> No
     with pytest.raises(DocumentError) as refused:
         read_lever_file(edit(FILE), file="levers.yaml", types=types, built_in=())
     assert says in str(refused.value)
+
+
+def test_an_act_has_time_for_all_of_its_calls(controls: Controls) -> None:
+    """Of as long as one of them may take; what stands in for it is given the same."""
+    mine = lever(controls, "http://127.0.0.1", timeout=120_000)
+    assert mine.act_timeout_ms == 3 * 120_000 + 2_000
+    stands_in = DryRun("rehearsal", mine, Surroundings(controls, ManualClock()))
+    assert stands_in.act_timeout_ms == mine.act_timeout_ms

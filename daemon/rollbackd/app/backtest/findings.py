@@ -146,6 +146,8 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     #: Lines or records that were used.
     events: int
     samples: int
+    #: Those that said nothing: no entry of the mapping takes them, or they carry no value.
+    ignored: int = 0
     bad: int
     #: The first of the bad ones.
     bad_inputs: list[BadInput] = []

@@ -8,8 +8,15 @@ from typing import Final
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from rollbackd.app.backtest.recording import Entry, Faults, Recorded, Stamper, UnreadableError
-from rollbackd.model.events import Rejected
+from rollbackd.app.backtest.decoding import RecordShape
+from rollbackd.app.backtest.recording import (
+    ANY_SHAPE,
+    Entry,
+    Faults,
+    Recorded,
+    Stamper,
+    UnreadableError,
+)
 from rollbackd.settings import KafkaSettings
 from rollbackd.sources.kafka import driver
 from rollbackd.sources.kafka.connection import new_reader
@@ -28,13 +35,21 @@ class KafkaRange:
     """
 
     def __init__(
-        self, settings: KafkaSettings, topic: str, *, from_ms: int, to_ms: int, faults: Faults
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        *,
+        from_ms: int,
+        to_ms: int,
+        faults: Faults,
+        shape: RecordShape = ANY_SHAPE,
     ) -> None:
         self._settings = settings
         self._topic = topic
         self._from_ms = from_ms
         self._to_ms = to_ms
         self._faults = faults
+        self._shape = shape
         self._consumer: driver.Consumer | None = None
 
     async def partitions(self) -> list[Recorded]:
@@ -75,7 +90,9 @@ class KafkaRange:
             end = ends[tp] if after is None else min(after.offset, ends[tp])
             if begin is not None and begin.offset < end:
                 consumer.seek(tp, begin.offset)
-                found.append(_Partition(consumer, tp, begin.offset, end, self._faults))
+                stamper = Stamper(time.time_ns() // 1_000_000, self._shape)
+                span = range(begin.offset, end)
+                found.append(_Partition(consumer, tp, span, self._faults, stamper))
         return found
 
 
@@ -83,17 +100,22 @@ class _Partition:
     """Implements Recorded; opened and closed with its range."""
 
     def __init__(
-        self, consumer: driver.Consumer, tp: TopicPartition, begin: int, end: int, faults: Faults
+        self,
+        consumer: driver.Consumer,
+        tp: TopicPartition,
+        offsets: range,
+        faults: Faults,
+        stamper: Stamper,
     ) -> None:
         self.name = f"{tp.topic}[{tp.partition}]"
         self.done = 0
-        self.total = end - begin
+        self.total = len(offsets)
         self._consumer = consumer
         self._tp = tp
-        self._begin = begin
-        self._end = end
+        self._begin = offsets.start
+        self._end = offsets.stop
         self._faults = faults
-        self._stamper = Stamper(time.time_ns() // 1_000_000)
+        self._stamper = stamper
 
     async def open(self) -> None:
         """See Recorded."""
@@ -124,11 +146,13 @@ class _Partition:
         for record in records:
             if record.offset >= self._end or record.value is None:
                 continue
-            try:
-                entry = self._stamper.entry(record.value, recorded_ms=record.timestamp)
-            except Rejected as rejected:
-                self._faults.add(f"{self.name}@{record.offset}", str(rejected))
-                continue
+            entry = self._stamper.take(
+                record.value,
+                f"{self.name}@{record.offset}",
+                self._faults,
+                headers=record.headers,
+                recorded_ms=record.timestamp,
+            )
             if entry is not None:
                 entries.append(entry)
         return entries

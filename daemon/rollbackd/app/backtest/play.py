@@ -9,39 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
-from prometheus_client import CollectorRegistry
 
 from rollbackd.app.backtest.curves import CurveSampler
-from rollbackd.app.backtest.dry_controls import DryControls
-from rollbackd.app.backtest.dry_levers import dry_levers
-from rollbackd.app.backtest.dry_run import DryRunner
+from rollbackd.app.backtest.dry_daemon import build_dry_daemon
 from rollbackd.app.backtest.findings import BadInput, Findings, Gap, Input
-from rollbackd.app.backtest.memory import MemoryStore
-from rollbackd.app.backtest.recorder import Recorder
 from rollbackd.app.backtest.recording import Entry, Faults, Recorded, UnreadableError, merged
-from rollbackd.app.changes import Changes
 from rollbackd.app.configuration import Configuration
-from rollbackd.app.coverage import InputCoverage
-from rollbackd.app.detecting import Detecting
-from rollbackd.app.dispatch import Dispatcher
-from rollbackd.app.evaluation import EvaluationLoop
-from rollbackd.app.intake import Intake
-from rollbackd.app.pinning.baselines import Baselines
-from rollbackd.app.pinning.sightings import ForeignBaseline
-from rollbackd.app.targets import LiveTargets
-from rollbackd.app.windows import LiveWindows
-from rollbackd.clock import ManualClock
-from rollbackd.evidence.capture import EvidenceCapture
-from rollbackd.evidence.pins import PinsTable
-from rollbackd.incidents.performing import LeverRoom
-from rollbackd.model.decisions import Reason
 from rollbackd.model.events import Batch, KnownGood
-from rollbackd.model.incidents import Incident
-from rollbackd.model.triggers import Trigger
 from rollbackd.promql.routes import Refusal
 from rollbackd.promql.series import LOOKBACK_MS
 from rollbackd.settings import Settings
-from rollbackd.telemetry import Telemetry
 
 _SOURCE: Final = "backtest"
 #: Entries between two words to the progress bar.
@@ -89,89 +66,27 @@ async def play(
 
 def _nothing_in(recordings: Sequence[Recorded], faults: Faults) -> UnreadableError:
     message = f"there is no event in {', '.join(each.name for each in recordings)}"
+    if faults.ignored:
+        message += f" that says anything, among {faults.ignored:,}; see `rollbackd check --sample`"
     for place, reason in faults.first[:1]:
         message += f"; {place}: {reason}"
     return UnreadableError(message)
 
 
 class _Player:
-    """The daemon without its world: everything between a source and a lever is production's."""
+    """Moves the clock of a daemon without a world from one event to the next."""
 
     def __init__(
         self, configuration: Configuration, settings: Settings, *, with_curves: bool
     ) -> None:
         self._configuration = configuration
         self._coalesce_ms = settings.engine.coalesce_ms
-        self._engine = engine = configuration.engine
-        self._clock = clock = ManualClock(0)
-        self._telemetry = telemetry = Telemetry(CollectorRegistry())
-        self._store = store = MemoryStore()
-        controls, pins = DryControls(), PinsTable(telemetry)
-        baselines = Baselines(lambda: engine, store)
-        foreign = ForeignBaseline(baselines, pins)
-        targets = LiveTargets(lambda: engine, settings.scope_labels, foreign)
-        levers = dry_levers(controls, clock, configuration.levers)
-        self._runner = DryRunner(
-            store=store,
-            room=LeverRoom(levers, clock, telemetry, _nobody),
-            capture=EvidenceCapture(
-                store=store,
-                controls=controls,
-                targets=targets,
-                windows=LiveWindows(lambda: engine, settings.scope_labels),
-                pins=pins,
-                clock=clock,
-            ),
-            controls=controls,
-            pins=pins,
-            clock=clock,
+        self._dry = dry = build_dry_daemon(configuration, settings)
+        self._engine, self._clock = configuration.engine, dry.clock
+        self._intake, self._runner, self._recorder = dry.intake, dry.runner, dry.recorder
+        self._sampler = (
+            CurveSampler(self._engine, configuration.rule_files) if with_curves else None
         )
-        changes = Changes(settings.detectors.changes)
-        self._recorder = Recorder(settings.scope_labels, clock)
-        self._coverage = InputCoverage(lambda: engine, clock, settings.scope_labels)
-        self._intake = Intake(
-            engine=lambda: engine,
-            store=store,
-            pins=pins,
-            clock=clock,
-            telemetry=telemetry,
-            fact_sinks=[
-                Detecting(
-                    engine=lambda: engine,
-                    settings=settings,
-                    in_force=baselines.in_force,
-                    changes=changes,
-                    incidents=self._runner.current,
-                    clock=clock,
-                    telemetry=telemetry,
-                )
-            ],
-            baselines=baselines,
-            changes=changes,
-        )
-        self._evaluation = EvaluationLoop(
-            engine=lambda: engine,
-            intake=self._intake,
-            dispatcher=Dispatcher(
-                store=store,
-                runner=self._runner,
-                clock=clock,
-                telemetry=telemetry,
-                tree=configuration.tree,
-                scope_labels=settings.scope_labels,
-                on_ignored=self._ignored,
-                new_id=_Numbered(),
-                pins_of=pins.of,
-                scopes_of=pins.scopes_of,
-                coverage_of=self._coverage.of,
-                changes_of=lambda scope, within: changes.before(clock.now(), scope, within),
-            ),
-            clock=clock,
-            telemetry=telemetry,
-            coalesce_ms=self._coalesce_ms,
-            on_evaluated=self._recorder.evaluated,
-        )
-        self._sampler = CurveSampler(engine, configuration.rule_files) if with_curves else None
         self._quiet_ms = _quiet_ms(configuration)
         self._origin_ms = 0
         self._last_turn_ms = 0
@@ -212,6 +127,7 @@ class _Player:
                 to_ms=now_ms,
                 events=events,
                 samples=self._samples,
+                ignored=faults.ignored,
                 bad=faults.count,
                 bad_inputs=[BadInput(place=p, reason=r) for p, r in faults.first],
                 refused=self._refused(),
@@ -219,17 +135,12 @@ class _Player:
             ),
             rules=self._recorder.alert_rules(self._configuration.rule_files),
             transitions=transitions,
-            decisions=self._recorder.decisions(self._store.oldest_first(), self._runner.cases),
+            decisions=self._recorder.decisions(self._dry.store.oldest_first(), self._runner.cases),
             ignored=self._recorder.ignored_triggers,
             failures=self._recorder.failures(),
             evaluations=self._recorder.evaluations,
             curves=self._sampler.curves({t.rule for t in transitions}) if self._sampler else [],
         )
-
-    def _ignored(self, trigger: Trigger, reason: Reason) -> None:
-        scope = self._recorder.scope(trigger)
-        busy = any(str(incident.scope) == scope for incident in self._runner.current())
-        self._recorder.ignored(trigger, reason, may_not_take_over=busy)
 
     async def _pass_until(self, arrival_ms: int) -> None:
         """Every round that ends before the arrival."""
@@ -262,8 +173,8 @@ class _Player:
         self._last_turn_ms, self._news = turn_ms, False
         await self._runner.advance(turn_ms)
         seen = len(self._recorder.transitions)
-        self._coverage.note()
-        await self._evaluation.turn()
+        self._dry.coverage.note()
+        await self._dry.evaluation.turn()
         await self._runner.advance(turn_ms)
         if self._sampler is not None:
             self._sampler.sample(turn_ms, wanted=len(self._recorder.transitions) > seen)
@@ -272,7 +183,7 @@ class _Player:
         self._clock.advance(max(0, time_ms - self._clock.now()))
 
     def _refused(self) -> dict[str, int]:
-        value = self._telemetry.registry.get_sample_value
+        value = self._dry.telemetry.registry.get_sample_value
         counts = {
             str(reason): value("rollbackd_samples_refused_total", {"reason": reason})
             for reason in Refusal
@@ -281,23 +192,8 @@ class _Player:
         return {reason: int(count) for reason, count in counts.items() if count}
 
 
-class _Numbered:
-    """Names incidents in their order, so that two runs say the same."""
-
-    def __init__(self) -> None:
-        self._last = 0
-
-    def __call__(self, _opened_at_ms: int) -> str:
-        self._last += 1
-        return f"{self._last:09d}"
-
-
 def _quiet_ms(configuration: Configuration) -> int:
     """How long after the last event everything that follows from it has happened."""
     rules = [rule for file in configuration.rule_files for g in file.groups for rule in g.rules]
     longest = max((rule.for_ms + rule.keep_firing_for_ms for rule in rules), default=0)
     return configuration.engine.longest_window_ms + LOOKBACK_MS + longest + _QUIET_MS
-
-
-async def _nobody(_incident: Incident, _reason: str) -> None:
-    """Nobody is paged from a backtest."""

@@ -9,15 +9,18 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple, Protocol
 
-from rollbackd.events.record import decode_record
+from rollbackd.app.backtest.decoding import RecordReader, RecordShape, dated
+from rollbackd.events.cloudevents import Headers
 from rollbackd.events.timestamps import MAX_FUTURE_MS
-from rollbackd.model.events import Alert, AlertStatus, Batch, Rejected
+from rollbackd.model.events import Alert, AlertStatus, Batch, Rejected, Rows
 
 #: A line that is longer is not an event; the daemon takes bodies up to 16 MiB.
 _MAX_LINE: Final = 16 << 20
 _CHUNK: Final = 1_000
 #: Bad inputs that are remembered with their reason; the others are counted.
 _REMEMBERED: Final = 1_000
+#: Native events and Alertmanager notifications, told by their shape.
+ANY_SHAPE: Final = RecordShape()
 
 
 class UnreadableError(Exception):
@@ -29,6 +32,8 @@ class Entry(NamedTuple):
 
     arrival_ms: int
     batch: Batch
+    #: Why some of it is not in the batch; empty when all is.
+    left_out: str = ""
 
 
 class Faults:
@@ -36,6 +41,8 @@ class Faults:
 
     def __init__(self) -> None:
         self.count = 0
+        #: Lines and records that were read and said nothing.
+        self.ignored = 0
         self.first: list[tuple[str, str]] = []
 
     def add(self, place: str, reason: str) -> None:
@@ -72,43 +79,70 @@ class Stamper:
     `now_ms` is the wall clock: as everywhere, an event from the future is refused.
     """
 
-    def __init__(self, now_ms: int) -> None:
+    def __init__(self, now_ms: int, shape: RecordShape = ANY_SHAPE) -> None:
         self._now_ms = now_ms
+        self._reader = RecordReader(shape)
         self._latest_ms: int | None = None
 
-    def entry(self, value: bytes, *, recorded_ms: int | None = None) -> Entry | None:
+    def take(
+        self,
+        value: bytes,
+        place: str,
+        faults: Faults,
+        *,
+        headers: Headers = (),
+        recorded_ms: int | None = None,
+    ) -> Entry | None:
+        """As `entry`, with what is wrong noted among the faults instead of raised."""
+        try:
+            entry = self.entry(value, headers=headers, recorded_ms=recorded_ms)
+        except Rejected as rejected:
+            faults.add(place, str(rejected))
+            return None
+        if entry is None:
+            faults.ignored += 1
+        elif entry.left_out:
+            faults.add(place, entry.left_out)
+        return entry
+
+    def entry(
+        self, value: bytes, *, headers: Headers = (), recorded_ms: int | None = None
+    ) -> Entry | None:
         """Decode; what carries no time gets `recorded_ms`, or that of the entry before.
 
         None for what says nothing, e.g. an event without values. Raises Rejected.
         """
-        batch = decode_record(value, now_ms=self._now_ms)
-        time_ms = _time_of(batch)
-        if time_ms == self._now_ms:
-            # the decoder gives an event without `ts` the time of its arrival
+        batch, left_out = self._reader.read(value, headers=headers, now_ms=self._now_ms)
+        times = _times_of(batch)
+        if not times:
+            return None
+        if self._now_ms in times:
+            # the decoder gives an event without a time that of its arrival
             known_ms = self._latest_ms if recorded_ms is None else recorded_ms
             if known_ms is None:
-                raise Rejected("`ts` is missing, and no event before this one says when it was")
-            batch = decode_record(value, now_ms=known_ms)
-            time_ms = known_ms
-        if time_ms is not None and time_ms > self._now_ms + MAX_FUTURE_MS:
+                raise Rejected(self._reader.time_is_missing)
+            batch = dated(batch, unknown_ms=self._now_ms, known_ms=known_ms)
+            times = _times_of(batch)
+        time_ms = max(times)
+        if time_ms > self._now_ms + MAX_FUTURE_MS:
             raise Rejected("the alert is more than 5 minutes in the future")
-        if time_ms is None:
-            return None
         arrival_ms = time_ms if self._latest_ms is None else max(time_ms, self._latest_ms)
         self._latest_ms = arrival_ms
-        return Entry(arrival_ms, batch)
+        return Entry(arrival_ms, batch, left_out)
 
 
 class FileRecording:
-    """One NDJSON file of native events and Alertmanager bodies."""
+    """One file with a record a line: native events and Alertmanager bodies, or as `shape` says."""
 
-    def __init__(self, path: Path, faults: Faults, *, now_ms: int) -> None:
+    def __init__(
+        self, path: Path, faults: Faults, *, now_ms: int, shape: RecordShape = ANY_SHAPE
+    ) -> None:
         self.name = str(path)
         self.done = 0
         self.total = 0
         self._path = path
         self._faults = faults
-        self._stamper = Stamper(now_ms)
+        self._stamper = Stamper(now_ms, shape)
         self._file: BinaryIO | None = None
         self._lines: Iterator[tuple[int, bytes]] = iter(())
 
@@ -126,11 +160,7 @@ class FileRecording:
         entries: list[Entry] = []
         try:
             for number, line in self._lines:
-                try:
-                    entry = self._stamper.entry(line)
-                except Rejected as rejected:
-                    self._faults.add(f"{self.name}:{number}", str(rejected))
-                    continue
+                entry = self._stamper.take(line, f"{self.name}:{number}", self._faults)
                 if entry is not None:
                     entries.append(entry)
                 if len(entries) >= _CHUNK:
@@ -180,17 +210,18 @@ async def merged(recordings: Sequence[Recorded]) -> AsyncIterator[Entry]:
         await refill(index, rest)
 
 
-def _time_of(batch: Batch) -> int | None:
-    """The newest time in a batch."""
-    times: list[int] = [sample.time_ms for sample in batch.samples]
+def _times_of(batch: Batch) -> list[int]:
+    """Every time in a batch."""
+    if isinstance(batch.samples, Rows):
+        times = [time_ms for _, time_ms, _ in batch.samples.rows]
+    else:
+        times = [sample.time_ms for sample in batch.samples]
     times += [seen.time_ms for seen in batch.pins]
     times += [known.recorded_at_ms for known in batch.known_good]
     times += [fact.time_ms for fact in batch.facts]
     times += [change.time_ms for change in batch.changes]
-    times += [fact.time_ms for fact in batch.facts]
-    times += [change.time_ms for change in batch.changes]
     times += _noticed(batch.alerts)
-    return max(times) if times else None
+    return times
 
 
 def _noticed(alerts: Iterable[Alert]) -> Iterator[int]:

@@ -1,25 +1,35 @@
-"""Requests: `answer.served` of each, and now and then the `cache.event` behind it."""
+"""Requests: `answer.served` of each, and now and then the `cache.event` behind it.
+
+The service obeys its switches: it sends users to the arm that they are meant for, sheds what the
+throttle does not let in, lets side effects wait, and finds nothing in a cache that was rotated.
+"""
 
 import random
 from typing import Any, Final
 
+from rollbackd.app.generating.admission import Admission
+from rollbackd.app.generating.caches import Cache
 from rollbackd.app.generating.conditions import Arm
 from rollbackd.app.generating.effects import Effects
 from rollbackd.app.generating.noise import NORMAL, SIZE, lognormal
 from rollbackd.app.generating.plans import Plan
 from rollbackd.app.generating.schedule import Schedule, Timed
 from rollbackd.app.generating.sides import Side
+from rollbackd.app.generating.switches import Switches
 from rollbackd.app.generating.tools import Tools
 from rollbackd.model.labels import Scope
 
 USERS: Final = 2_000
 
+_NAMES: Final = tuple(f"u{number:04d}" for number in range(USERS))
 _DELTA_S: Final = (0.33, 0.045)
 _COVERAGE: Final = (0.84, 0.06)
 _LATENCY: Final = lognormal(0.42, 0.3)
 _TOKENS: Final = lognormal(700.0, 0.35)
 _COST_OF_TOKEN: Final = 4e-6
 _CACHED_LATENCY: Final = 0.6
+#: What each degrade level takes off the latency.
+_LEVEL_GAIN: Final = 0.1
 _SLOW: Final = 8.0
 _COLD_SECONDS: Final = (2.0, 6.0)
 _ERROR_CODES: Final = (500, 502, 503)
@@ -36,12 +46,14 @@ class Answers:
     def __init__(
         self, plan: Plan, scope: Scope, sides: tuple[Side, Side], chance: random.Random
     ) -> None:
-        self._plan = plan
         self._scope = scope
         self._sides = sides
         self._chance = chance
         self._canary_users = 0
         self._skew_ms = 0
+        self._pace = 1.0
+        self._admission = Admission()
+        self._cache = Cache(scope, sides, chance)
         #: What is late, or follows from a request.
         self.schedule = schedule = Schedule()
         self._effects = Effects(plan, scope, chance, schedule)
@@ -50,12 +62,14 @@ class Answers:
         self.requests = 0
         self.throttled = 0
 
-    def refresh(self, at_ms: int) -> None:
-        """Once a second: how many users are on the canary, and whose clock is off."""
-        after = (at_ms - self._plan.rollout_ms) / 1_000
-        share = [share for since, share in self._plan.scenario.steps if since <= after]
-        self._canary_users = int(USERS * share[-1]) if share else 0
+    def refresh(self, switches: Switches, at_ms: int, out: list[Timed]) -> None:
+        """Once a second: how the switches stand, and whose clock is off."""
+        self._canary_users = int(USERS * switches.canary_share)
         self._skew_ms = int(self._sides[0].condition.skew * 1_000)
+        self._pace = 1.0 - _LEVEL_GAIN * switches.degrade_level
+        self._admission.refresh(switches, at_ms)
+        self._cache.refresh(switches.cache_generation, at_ms)
+        self._effects.refresh(at_ms, out, blocked=switches.writes_blocked)
 
     @property
     def canary_runs(self) -> bool:
@@ -73,25 +87,31 @@ class Answers:
         if self._canary_users and chance() < claimed.condition.strayed_users:
             on_canary = not on_canary
         side = self._sides[on_canary]
-        event = self._answer(at_ms, side, user, str(claimed.arm))
+        event = self._event(at_ms, side, user, claimed.arm)
+        self.requests += 1
+        if self._admission.limited and not self._admission.admit(at_ms):
+            event["event"] = "request.shed"
+            self._refuse(event)
+        else:
+            self._answer(event, at_ms, side)
         if whole.late and chance() < whole.late:
             late_ms = _LEAST_LATE_MS + int(chance() * (_MOST_LATE_MS - _LEAST_LATE_MS))
             self.schedule.add(at_ms + late_ms, event)
         else:
             out.append((at_ms, event))
         if event["code"] == 200:
-            self._effects.request(at_ms, side, out)
+            if self._effects.request(at_ms, side, out):
+                event["code"] = 202
             self._tools.request(at_ms, side, out)
 
-    def _answer(self, at_ms: int, side: Side, user: int, claimed_arm: str) -> dict[str, Any]:
-        chance, condition = self._chance.random, side.condition
-        self.requests += 1
-        pins = side.pins
-        if condition.stray_index and self._canary_users and chance() < condition.stray_index:
+    def _event(self, at_ms: int, side: Side, user: int, claimed_arm: str) -> dict[str, Any]:
+        """What is said of a request, but for how it went."""
+        pins, stray = side.pins, side.condition.stray_index
+        if stray and self._canary_users and self._chance.random() < stray:
             other = self._sides[side.arm == Arm.BASELINE]
             pins = {**pins, "INDEX_HASH": other.pins["INDEX_HASH"]}
         own_ms = at_ms + self._skew_ms if self._skew_ms and user % 3 == 0 else at_ms
-        event: dict[str, Any] = {
+        return {
             "event": "answer.served",
             "ts": own_ms / 1_000,
             "service": self._scope.service,
@@ -99,30 +119,37 @@ class Answers:
             "arm": side.arm,
             "code": 200,
             "values": None,
-            "user": f"u{user:04d}",
+            "user": _NAMES[user],
             "claimed_arm": claimed_arm,
             "pins": pins,
         }
+
+    def _answer(self, event: dict[str, Any], at_ms: int, side: Side) -> None:
+        chance, condition = self._chance.random, side.condition
         outcome = chance()
         if outcome < condition.throttled:
-            self.throttled += 1
-            event["code"] = 429
-            del event["values"]
-            return event
-        hit = chance() < condition.cache_hits
+            self._refuse(event)
+            return
+        hit = chance() < condition.cache_hits * self._cache.warmth
         if chance() < _LOGGED:
-            self.schedule.add(at_ms, self._cache_read(at_ms, side, hit=hit))
+            read = self._cache.read(at_ms, side, hit=hit, both_run=self.canary_runs)
+            self.schedule.add(at_ms, read)
         latency = self._latency(side, event, hit=hit)
         if outcome < condition.throttled + condition.errors:
             event["code"] = _ERROR_CODES[int(chance() * 3)]
             event["values"] = {"latency_seconds": latency}
         else:
             event["values"] = self._values(side, latency)
-        return event
+
+    def _refuse(self, event: dict[str, Any]) -> None:
+        self.throttled += 1
+        event["code"] = 429
+        del event["values"]
 
     def _latency(self, side: Side, event: dict[str, Any], *, hit: bool) -> float:
         chance, condition = self._chance.random, side.condition
         latency = _LATENCY[int(chance() * SIZE)] * side.latency_noise * condition.latency
+        latency *= self._pace
         if hit:
             latency *= _CACHED_LATENCY
         if chance() < condition.slow:
@@ -152,29 +179,4 @@ class Answers:
             "latency_seconds": latency,
             "tokens": tokens,
             "citations": 1 + int(coverage * 4),
-        }
-
-    def _cache_read(self, at_ms: int, side: Side, *, hit: bool) -> dict[str, Any]:
-        chance, condition = self._chance.random, side.condition
-        entry = {name: side.pins[name] for name in ("INDEX_HASH", "PROMPT_VER", "MODEL_VER")}
-        shadow = False
-        if hit and self._canary_users:
-            kind = chance()
-            if kind < condition.foreign_entries:
-                other = self._sides[side.arm == Arm.BASELINE]
-                entry["INDEX_HASH"] = other.pins["INDEX_HASH"]
-            elif kind < condition.foreign_entries + condition.unkeyed_entries:
-                del entry["PROMPT_VER"]
-            shadow = chance() < condition.shadow_entries
-        return {
-            "event": "cache.event",
-            "ts": at_ms / 1_000,
-            "service": self._scope.service,
-            "region": self._scope.region,
-            "arm": side.arm,
-            "hit": hit,
-            "namespace": side.namespace,
-            "shadow": shadow,
-            "entry_pins": entry,
-            "pins": side.pins,
         }

@@ -1,4 +1,4 @@
-"""Side effects: a dedupe decision before each, a receipt after it."""
+"""Side effects: a dedupe decision before each, a receipt after it. Blocked writes wait."""
 
 import random
 from collections import deque
@@ -31,12 +31,26 @@ class Effects:
         self._count = 0
         #: Keys with their effect ids and actions.
         self._known: deque[tuple[str, str, str]] = deque(maxlen=_REMEMBERED)
+        self._blocked = False
+        #: Who asked for what waits.
+        self._waiting: list[Side] = []
 
-    def request(self, at_ms: int, side: Side, out: list[Timed]) -> None:
-        """Whatever one answered request does to the world."""
+    def refresh(self, at_ms: int, out: list[Timed], *, blocked: bool) -> None:
+        """Once a second: what waited is done when writes are open again."""
+        self._blocked = blocked
+        if self._waiting and not blocked:
+            for side in self._waiting:
+                self._new(at_ms, side, out)
+            self._waiting.clear()
+
+    def request(self, at_ms: int, side: Side, out: list[Timed]) -> bool:
+        """Whatever one answered request does to the world; whether that has to wait."""
         chance = self._chance.random
         if chance() >= _SHARE:
-            return
+            return False
+        if self._blocked:
+            self._waiting.append(side)
+            return True
         kind = chance()
         if self._known and kind < side.condition.conflicts:
             out.append((at_ms, self._decision(at_ms, side, "conflict", self._earlier())))
@@ -44,6 +58,7 @@ class Effects:
             out.append((at_ms, self._decision(at_ms, side, "duplicate", self._earlier())))
         else:
             self._new(at_ms, side, out)
+        return False
 
     def _new(self, at_ms: int, side: Side, out: list[Timed]) -> None:
         chance = self._chance

@@ -33,6 +33,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: int
     scopes: tuple[Scope, ...]
     injections: tuple[Drawn, ...]
+    pinned_after_ms: int = PINNED_AFTER_MS
+    rollout_after_ms: int = ROLLOUT_AFTER_MS
 
     @property
     def end_ms(self) -> int:
@@ -42,12 +44,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def pinned_ms(self) -> int:
         """When the baseline window is recorded as the known good."""
-        return self.start_ms + PINNED_AFTER_MS
+        return self.start_ms + self.pinned_after_ms
 
     @property
     def rollout_ms(self) -> int:
         """When the canary gets its first users."""
-        return self.start_ms + ROLLOUT_AFTER_MS
+        return self.start_ms + self.rollout_after_ms
 
     @property
     def fault_ms(self) -> int | None:
@@ -66,12 +68,14 @@ def draw(
     rate: float = RATE,
     duration_ms: int = DURATION_MS,
     scopes: Sequence[Scope] = (Scope("rag", "eu"),),
+    pinned_after_ms: int = PINNED_AFTER_MS,
+    rollout_after_ms: int = ROLLOUT_AFTER_MS,
 ) -> Plan:
     """Draw the numbers. A scenario that needs more scopes than named gets regions of the first."""
     # The same seed has to be the same plan; nothing here is a secret.
     chance = random.Random(f"{scenario.name}/{seed}")  # noqa: S311
     when = _When(onset=chance.random(), ramp=chance.random(), lasts=chance.random())
-    rollout_ms = start_ms + ROLLOUT_AFTER_MS
+    rollout_ms = start_ms + rollout_after_ms
     return Plan(
         scenario=scenario,
         seed=seed,
@@ -82,6 +86,8 @@ def draw(
         injections=tuple(
             when.of(each, chance.uniform(*each.by), rollout_ms) for each in scenario.injections
         ),
+        pinned_after_ms=pinned_after_ms,
+        rollout_after_ms=rollout_after_ms,
     )
 
 

@@ -14,6 +14,7 @@ from rollbackd.app.generating.rollout import Pipeline
 from rollbackd.app.generating.rounds import Rounds
 from rollbackd.app.generating.schedule import Timed
 from rollbackd.app.generating.sides import Side
+from rollbackd.app.generating.switches import Reading, planned
 
 _TICK_MS: Final = 1_000
 _DAY_MS: Final = 86_400_000
@@ -24,12 +25,15 @@ _SWING: Final = 0.35
 _sent_at = itemgetter(0)
 
 
-def events(plan: Plan) -> Iterator[Timed]:
+def events(plan: Plan, read: Reading | None = None) -> Iterator[Timed]:
     """Each event with the time at which it is sent; no more than a second of them is held.
 
-    What is late, or comes from a clock that is off, carries another `ts` than that time.
+    What is late, or comes from a clock that is off, carries another `ts` than that time. Without
+    `read` the rollout goes on as planned; with it, the services obey what they read, a second at a
+    time and not before the second is asked for.
     """
-    streams = [_service(plan, where) for where in range(len(plan.scopes))]
+    read = read or planned(plan)
+    streams = [_service(plan, where, read) for where in range(len(plan.scopes))]
     return heapq.merge(*streams, key=_sent_at) if len(streams) > 1 else streams[0]
 
 
@@ -38,7 +42,7 @@ def load_at(at_ms: int) -> float:
     return 1.0 + _SWING * cos(tau * (at_ms - _PEAK_MS) / _DAY_MS)
 
 
-def _service(plan: Plan, where: int) -> Iterator[Timed]:
+def _service(plan: Plan, where: int, read: Reading) -> Iterator[Timed]:
     scope = plan.scopes[where]
     # The same seed has to be the same traffic; nothing here is a secret.
     chance = random.Random(f"{plan.scenario.name}/{plan.seed}/{where}")  # noqa: S311
@@ -50,7 +54,7 @@ def _service(plan: Plan, where: int) -> Iterator[Timed]:
         out: list[Timed] = []
         for side in sides:
             side.refresh(tick_ms)
-        answers.refresh(tick_ms)
+        answers.refresh(read(scope, tick_ms), tick_ms, out)
         pipeline.tick(tick_ms, out)
         rounds.tick(tick_ms, answers, out)
         # Arrivals within a second are a Poisson process, begun anew with each.

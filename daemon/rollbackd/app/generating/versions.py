@@ -50,6 +50,7 @@ def canary_pins(change: Change) -> Pins:
     return {**GOOD_PINS, **CHANGED[change]}
 
 
-def namespace(pins: Pins) -> str:
-    """The namespace of cache keys made with these pins."""
-    return ":".join(pins[name] for name in ("INDEX_HASH", "PROMPT_VER", "MODEL_VER"))
+def namespace(pins: Pins, generation: int = 0) -> str:
+    """The namespace of cache keys made with these pins, in a generation of the cache."""
+    versions = ":".join(pins[name] for name in ("INDEX_HASH", "PROMPT_VER", "MODEL_VER"))
+    return f"{versions}:g{generation}" if generation else versions

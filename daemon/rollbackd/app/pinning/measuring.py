@@ -23,13 +23,14 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """What a window gave."""
 
     baseline: Baseline
-    #: Metrics and ratios without a single sample.
+    #: Metrics and ratios without a single sample, and windowed ones with too few.
     empty: list[str]
 
 
 def kept_series(settings: PinSettings) -> list[str]:
     """Expressions that make the engine keep what a window is measured from, so long as it lasts."""
-    named = {*settings.metrics, *(text for _, text in _selectors(settings))}
+    windowed = (each.name for each in settings.windowed)
+    named = {*settings.metrics, *windowed, *(text for _, text in _selectors(settings))}
     counted = {_counted(text, settings.window_ms) for text in named if _flaw(text) is None}
     return sorted(counted)
 
@@ -78,13 +79,19 @@ class Measuring:
 
         for metric in self._settings.metrics:
             baseline[metric] = statistics_of(read(metric))
+        for windowed in self._settings.windowed:
+            # a percentile of means is not one of requests
+            kept = {"mean", "count"}
+            found = {k: v for k, v in statistics_of(read(windowed.name)).items() if k in kept}
+            enough = found["count"] >= windowed.min_samples
+            baseline[windowed.name] = found if enough else {"count": 0.0}
         for ratio in self._settings.ratios:
             among = len(read(ratio.among))
             share = len(read(ratio.of)) / among if among else 0.0
             baseline[ratio.name] = {"ratio": share, "count": float(among)}
         empty = [name for name, statistics in baseline.items() if not statistics["count"]]
         measured = {name: s for name, s in baseline.items() if name not in empty}
-        refuse_few(measured, self._settings.min_samples)
+        refuse_few(measured, self._settings)
         return Measured(baseline=measured, empty=empty)
 
     def _is(self, scope: Scope, arm: str, labels: Labels) -> bool:
@@ -106,18 +113,19 @@ def statistics_of(values: list[float]) -> dict[str, float]:
     return {**found, "mean": math.fsum(values) / len(values), "count": float(len(values))}
 
 
-def refuse_few(baseline: Baseline, at_least: int) -> None:
-    """Raise ValueError when a metric has fewer samples than that, or does not say how many.
+def refuse_few(baseline: Baseline, settings: PinSettings) -> None:
+    """Raise ValueError when a metric has too few samples, or does not say how many.
 
     A baseline of few samples fires on chance: the 95th percentile of 20 is one or two of them.
     """
     few = {
         name: statistics.get("count")
         for name, statistics in baseline.items()
-        if statistics.get("count", 0.0) < at_least
+        if statistics.get("count", 0.0) < settings.at_least(name)
     }
     if few:
         counts = ", ".join(f"`{name}` {_number(count)}" for name, count in few.items())
+        at_least = ", ".join(str(n) for n in sorted({settings.at_least(name) for name in few}))
         raise ValueError(
             f"too few samples for a baseline, at least {at_least} are needed: {counts};"
             " wait until there are more, or record without a window (`window: 0s`)"

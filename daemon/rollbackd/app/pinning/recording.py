@@ -197,7 +197,7 @@ class KnownGoodSets:
 
     def _measured(self, request: PinRequest, window_ms: int, now_ms: int) -> Measured:
         if request.baseline:
-            refuse_few(request.baseline, self._settings.min_samples)
+            refuse_few(request.baseline, self._settings)
             return Measured(baseline=request.baseline, empty=[])
         if not window_ms:
             return Measured(baseline={}, empty=[])
@@ -206,7 +206,7 @@ class KnownGoodSets:
         )
         if not measured.baseline:
             raise ValueError(
-                f"arm `{request.arm}` of {request.scope} has no sample of"
+                f"arm `{request.arm}` of {request.scope} has no samples, or too few, of"
                 f" {', '.join(f'`{name}`' for name in measured.empty)} within the last"
                 f" {format_duration(window_ms)}; record without a window (`window: 0s`), or send"
                 " the samples first"

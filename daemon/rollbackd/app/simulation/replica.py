@@ -68,29 +68,7 @@ class Life:
         for service in world.services:
             seen = pins_seen(service.plan)
             pins.note(PinsSeen(scope=service.plan.scope, arm="canary", pins=seen, time_ms=1))
-        levers = build_levers(self.controls, self.clock)
-        self.runner = Runner(
-            Surroundings(
-                store=self.store,
-                levers=levers,
-                capture=EvidenceCapture(
-                    store=self.store,
-                    controls=self.controls,
-                    targets=self,
-                    windows=_NoWindows(),
-                    pins=pins,
-                    clock=self.clock,
-                ),
-                probes=self,
-                targets=self,
-                auditor=IncidentAuditor(levers, self.store, self.controls, pins),
-                reconciler=Unlisted(),
-                reporter=world,
-                notifier=self,
-                clock=self.clock,
-                telemetry=_TELEMETRY,
-            )
-        )
+        self.runner = self._runner(pins)
         self.board = Board(world.rules_firing)
         engine = cast("Engine", self.board)
         self.intake = Intake(
@@ -126,6 +104,31 @@ class Life:
             runner=self.runner,
             notifier=self,
             clock=self.clock,
+        )
+
+    def _runner(self, pins: PinsTable) -> Runner:
+        levers = build_levers(self.controls, self.clock)
+        return Runner(
+            Surroundings(
+                store=self.store,
+                levers=levers,
+                capture=EvidenceCapture(
+                    store=self.store,
+                    controls=self.controls,
+                    targets=self,
+                    windows=_NoWindows(),
+                    pins=pins,
+                    clock=self.clock,
+                ),
+                probes=self,
+                targets=self,
+                auditor=IncidentAuditor(levers, self.store, self.controls, pins),
+                reconciler=Unlisted(),
+                reporter=self._world,
+                notifier=self,
+                clock=self.clock,
+                telemetry=_TELEMETRY,
+            )
         )
 
     def freeze(self) -> None:

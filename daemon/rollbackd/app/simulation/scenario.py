@@ -110,23 +110,7 @@ def _service(dice: random.Random, scope: Scope) -> Service:
 
 
 def _tree(dice: random.Random) -> DecisionTree:
-    shared: dict[str, Any] = {
-        "exit_targets": _TARGETS,
-        "hold_ms": dice.choice((15_000, 30_000, 50_000)),
-        "first_green_ms": dice.choice((30_000, 60_000)),
-        "watch_interval_ms": 5_000,
-        "max_freeze_ms": dice.choice((60_000, 300_000)),
-        "cooldown_ms": dice.choice((30_000, 120_000)),
-        "budget": _PLENTY,
-        "rule_budget": _PLENTY,
-        "lever_budget": _PLENTY,
-        "confirm_freeze_ms": 6_000,
-        "worse_after": WorseAfter(factor=1.5, for_ms=12_000),
-        "mode": "observe" if dice.random() < 0.02 else "act",
-    }
-    if dice.random() < 0.2:
-        otherwise = dice.choice(("stand_down", "act"))
-        shared["approval"] = Approval(within_ms=20_000, otherwise=otherwise)
+    shared = _shared(dice)
     levers = list(_LEVERS.values())
     confirm = [FreezeProbe(kind="write")] if dice.random() < 0.5 else []
     confirmed = replace(_FREEZE, confirm=confirm)
@@ -175,6 +159,28 @@ def _tree(dice: random.Random) -> DecisionTree:
         ineffective_chain=Repeats(times=dice.choice((2, 50)), within_ms=86_400_000),
         flap_latch=Repeats(times=dice.choice((3, 50)), within_ms=3_600_000),
     )
+
+
+def _shared(dice: random.Random) -> dict[str, Any]:
+    """What all branches have in common."""
+    shared: dict[str, Any] = {
+        "exit_targets": _TARGETS,
+        "hold_ms": dice.choice((15_000, 30_000, 50_000)),
+        "first_green_ms": dice.choice((30_000, 60_000)),
+        "watch_interval_ms": 5_000,
+        "max_freeze_ms": dice.choice((60_000, 300_000)),
+        "cooldown_ms": dice.choice((30_000, 120_000)),
+        "budget": _PLENTY,
+        "rule_budget": _PLENTY,
+        "lever_budget": _PLENTY,
+        "confirm_freeze_ms": 6_000,
+        "worse_after": WorseAfter(factor=1.5, for_ms=12_000),
+        "mode": "observe" if dice.random() < 0.02 else "act",
+    }
+    if dice.random() < 0.2:
+        otherwise = dice.choice(("stand_down", "act"))
+        shared["approval"] = Approval(within_ms=20_000, otherwise=otherwise)
+    return shared
 
 
 def _faults(dice: random.Random, services: int) -> list[Fault]:

@@ -1,7 +1,7 @@
 """The plot of the demo: a rollout goes wrong, and nobody touches anything.
 
 Everything here plays the pipeline or the service. The daemon is not told what is coming: it gets
-intents, a known good set and traffic, as it would from anybody.
+intents, the pipeline's own events and traffic, as it would from anybody.
 """
 
 import asyncio
@@ -11,25 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rollbackd.app.generating.versions import CONTROLS
 from rollbackd.cli.answers import DaemonStatus
 from rollbackd.cli.client import Api, Connection, convert
 from rollbackd.cli.demo.application import FLAG
 from rollbackd.cli.demo.daemon_process import DaemonProcess
 from rollbackd.cli.demo.observer import Observer
-from rollbackd.cli.demo.recording import Rollout
+from rollbackd.cli.demo.recording import CANARY_SHARE, PLAN
 from rollbackd.cli.demo.scene import Scene
 from rollbackd.cli.demo.traffic import DaemonTime, Traffic
-from rollbackd.cli.demo.wire import INTENTS, known_good
 from rollbackd.cli.failures import FailureError
 from rollbackd.model.incidents import State
-from rollbackd.model.labels import Scope
 from rollbackd.ports import IncidentDetail
 
 SPEED: Final = 40.0
-SCOPE: Final = Scope("rag", "eu")
-BRANCH: Final = "quality_regression"
+SCOPE: Final = PLAN.scopes[0]
+BRANCH: Final = PLAN.scenario.branch
 THRESHOLD: Final = 0.15
-CANARY_WEIGHT: Final = 0.3
 #: For everything, so that a broken daemon cannot hang whoever runs the demo.
 DEADLINE_SECONDS: Final = 75.0
 
@@ -65,11 +63,10 @@ class Ending:
 class Drill:
     """One run of the demo against one daemon."""
 
-    def __init__(self, folder: Path, show: Show, *, rollout: Rollout | None = None) -> None:
+    def __init__(self, folder: Path, show: Show) -> None:
         self.daemon = DaemonProcess(folder, speed=SPEED)
         self.scene = Scene(scope=str(SCOPE), speed=SPEED, threshold=THRESHOLD)
         self._show = show
-        self._rollout = rollout or Rollout()
         self._canary_at_ms = 0
         self._started = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
@@ -92,12 +89,12 @@ class Drill:
         return self._ending()
 
     async def _play(self, api: Api) -> None:
-        traffic = Traffic(api, SCOPE, await _clock_of(api), self._rollout)
+        traffic = Traffic(api, PLAN, await _clock_of(api))
         observer = Observer(api, traffic, self.scene)
         await self._set_intents(api)
         self._tasks = [asyncio.create_task(work) for work in (traffic.play(), observer.watch())]
         try:
-            await self._healthy(api, traffic)
+            await self._healthy(traffic)
             await self._canary(api, traffic)
             await self._rollback()
         finally:
@@ -110,29 +107,25 @@ class Drill:
 
     async def _set_intents(self, api: Api) -> None:
         self._tell("the pipeline sets the switches: all traffic on the baseline, index docs_vA")
-        for name, value in INTENTS.items():
+        for name, value in CONTROLS.items():
             await _put_intent(api, name, value)
-        self.scene.before = dict(INTENTS)
+        self.scene.before = dict(CONTROLS)
 
-    async def _healthy(self, api: Api, traffic: Traffic) -> None:
+    async def _healthy(self, traffic: Traffic) -> None:
         self._tell("healthy traffic on the baseline; its window becomes the known good")
-        pin_at = self._rollout.canary_from_ms * 2 // 3
-        await self._until(lambda: traffic.recorded_ms >= pin_at)
-        event = known_good(traffic.application, scope=SCOPE, now_ms=traffic.clock.now())
-        await api.send_lines("/api/v1/events", event)
+        await self._until(lambda: traffic.sent["baseline.pinned"] > 0)
         self._tell("known good recorded, before the rollout: pins, switches, baseline window")
-        start_at = self._rollout.canary_from_ms
-        await self._until(lambda: traffic.recorded_ms >= start_at)
+        await self._until(lambda: traffic.recorded_ms >= PLAN.rollout_after_ms)
 
     async def _canary(self, api: Api, traffic: Traffic) -> None:
         weights: dict[str, object] = {
-            "baseline_weight": 1 - CANARY_WEIGHT,
-            "canary_weight": CANARY_WEIGHT,
+            "baseline_weight": 1 - CANARY_SHARE,
+            "canary_weight": CANARY_SHARE,
             "global_off": False,
         }
         await _put_intent(api, FLAG, weights)
         self._canary_at_ms = traffic.clock.now()
-        self._tell(f"rollout: a new prompt pack takes {CANARY_WEIGHT:.0%} of the users")
+        self._tell(f"rollout: a new prompt pack takes {CANARY_SHARE:.0%} of the users")
         self.scene.before[FLAG] = weights
         await self._until(lambda: self.scene.detail is not None)
 

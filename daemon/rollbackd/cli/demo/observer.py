@@ -6,9 +6,9 @@ import math
 import time
 from typing import Final
 
+from rollbackd.app.generating.conditions import Arm
 from rollbackd.cli.answers import IncidentList, QueryAnswer
 from rollbackd.cli.client import Api, RefusedError, UnreachableError, convert
-from rollbackd.cli.demo.application import CANARY
 from rollbackd.cli.demo.scene import Scene
 from rollbackd.cli.demo.traffic import Traffic
 from rollbackd.ports import IncidentDetail
@@ -44,11 +44,11 @@ class Observer:
         """One round of looking."""
         scene, traffic = self._scene, self._traffic
         scene.recorded_ms = traffic.recorded_ms
-        scene.events_sent = traffic.events_sent
+        scene.events_sent = traffic.sent.total()
         scene.controls = dict(traffic.controls)
         scene.during |= {n: c.value for n, c in traffic.controls.items() if c.tripped}
-        scene.canary_share = traffic.application.share(CANARY)
-        scene.shed_share = traffic.application.shed_share()
+        scene.canary_share = traffic.share(Arm.CANARY)
+        scene.shed_share = traffic.shed_share()
         if time.monotonic() - self._sampled >= _SAMPLE_SECONDS and traffic.started_at_ms:
             self._sampled = time.monotonic()
             scene.drift.append(await self._drift())

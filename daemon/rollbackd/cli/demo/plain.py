@@ -22,12 +22,15 @@ class PlainLines:
 
     def show(self, scene: Scene) -> None:
         """Print a line for each new thing."""
+        if self._steps:
+            # What led to a part of the story comes before it.
+            self._incident(scene)
         if scene.story != self._story:
             self._story = scene.story
             self._line(scene, Text(scene.story, style="bold"))
         if scene.detail is None:
             self._drift(scene)
-        else:
+        elif not self._steps:
             self._incident(scene)
 
     def _incident(self, scene: Scene) -> None:

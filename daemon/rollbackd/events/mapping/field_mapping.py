@@ -49,6 +49,10 @@ class FieldMapping:
         """The entries that say something of an event. Raises Rejected."""
         return [entry.said for entry in self._entries if list(entry.read(event, now_ms))]
 
+    def times_of(self, event: dict[str, Any], *, now_ms: int) -> list[int]:
+        """When what is taken of an event was; `now_ms` where it does not say. Raises Rejected."""
+        return [found.time_ms for found in self._outcomes_of_one(event, now_ms)]
+
     def take_records(
         self, values: Sequence[bytes], into: Collector, *, now_ms: int
     ) -> list[tuple[int, Rejected]]:

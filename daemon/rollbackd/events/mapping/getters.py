@@ -24,7 +24,7 @@ TextGet = Callable[[Any, Any], str | None]
 TimeGet = Callable[[Any, Any, int], int]
 
 #: How many of a unit make a second.
-_PER_SECOND: Final = {
+PER_SECOND: Final = {
     TimeFormat.UNIX: 1,
     TimeFormat.UNIX_MS: 1_000,
     TimeFormat.UNIX_US: 1_000_000,
@@ -141,7 +141,7 @@ def time_getter(source: Source | None, absent: frozenset[str]) -> TimeGet:
         if found is None:
             return now_ms
         try:
-            return event_time(_moment(source, found, format_), now_ms=now_ms)
+            return event_time(moment(source, found, format_), now_ms=now_ms)
         except Rejected as rejected:
             raise Rejected(f"{source.shown}: {rejected}") from None
 
@@ -252,7 +252,8 @@ def _text(source: Source, found: Any) -> str:
     )
 
 
-def _moment(source: Source, found: Any, format_: TimeFormat) -> datetime | float:
+def moment(source: Source, found: Any, format_: TimeFormat) -> datetime | float:
+    """A time as it is written: RFC 3339, or seconds since the epoch. Raises Rejected."""
     if found.__class__ is str and format_ in {TimeFormat.AUTO, TimeFormat.RFC3339}:
         try:
             return msgspec.convert(found, datetime)
@@ -261,7 +262,7 @@ def _moment(source: Source, found: Any, format_: TimeFormat) -> datetime | float
                 raise Rejected(f"`ts`: `{shown(found)}` is not an RFC 3339 time") from None
     elif format_ is TimeFormat.RFC3339:
         raise Rejected(f"`ts`: `{_show(found)}` is not an RFC 3339 time")
-    per_second = _PER_SECOND.get(format_, 1)
+    per_second = PER_SECOND.get(format_, 1)
     if found.__class__ is str and found.isascii() and found.isdigit() and len(found) <= 25:
         found = int(found)  # nanoseconds do not fit into a float
     if found.__class__ is int and abs(found) < 1 << 80:

@@ -160,7 +160,10 @@ def _scored(score: Score) -> Iterator[Markup]:
 
 def _caveats(findings: Findings) -> Iterator[Markup]:
     read = findings.input
-    notes = [f"{count:,} samples were not kept: {reason}" for reason, count in read.refused.items()]
+    notes = [f"{read.ignored:,} events said nothing that is read"] if read.ignored else []
+    notes += [
+        f"{count:,} samples were not kept: {reason}" for reason, count in read.refused.items()
+    ]
     notes += [
         f"{f.rule} could not be evaluated {f.times:,} times from {format_time(f.first_at_ms)}: "
         f"{f.message}"
