@@ -23,6 +23,7 @@ from tests.benchmarks.guarding import guard
 from tests.benchmarks.latency import latency
 from tests.benchmarks.memory import memory, refill
 from tests.benchmarks.results import Report, Result, machine, print_table
+from tests.benchmarks.rollout import rollout
 from tests.benchmarks.soak import soak
 from tests.benchmarks.webhook import webhook
 
@@ -30,6 +31,7 @@ Row = Callable[[Bench], Awaitable[list[Result]]]
 
 ROWS: dict[str, Row] = {
     "drain": drain,
+    "rollout": rollout,
     "ansible": ansible,
     "rules-x10": more_rules,
     "series-x10": more_series,

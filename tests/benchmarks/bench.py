@@ -6,10 +6,11 @@ import logging
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from zlib import crc32
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -68,10 +69,14 @@ class Bench:
         """(name, time of its first event) of a topic with RECORDS events; made once."""
         if self._drained is None:
             start_ms = time.time_ns() // 1_000_000 - 60_000
-            await self.create_topic("drained")
-            await _fill((await self.kafka()).address, "drained", start_ms)
+            await self.fill_topic("drained", events(RECORDS, start_ms=start_ms))
             self._drained = ("drained", start_ms)
         return self._drained
+
+    async def fill_topic(self, name: str, keyed: Iterable[tuple[str, bytes]]) -> int:
+        """Make a topic of these (key, value); how many there were."""
+        await self.create_topic(name)
+        return await _fill((await self.kafka()).address, name, keyed)
 
     def scratch(self, name: str) -> Path:
         """A new directory."""
@@ -111,16 +116,19 @@ async def send_batches(producer: Any, topic: str, by_partition: dict[int, list[b
         await producer.send_batch(batch, topic, partition=partition)
 
 
-async def _fill(address: str, topic: str, start_ms: int) -> None:
+async def _fill(address: str, topic: str, keyed: Iterable[tuple[str, bytes]]) -> int:
     producer: Any = AIOKafkaProducer(bootstrap_servers=address, max_batch_size=256 << 10)
     await producer.start()
+    number = 0
     try:
         waiting: dict[int, list[bytes]] = {}
-        for number, (service, value) in enumerate(events(RECORDS, start_ms=start_ms), start=1):
-            waiting.setdefault(int(service[-2:]) % PARTITIONS, []).append(value)
+        for number, (key, value) in enumerate(keyed, start=1):
+            waiting.setdefault(crc32(key.encode()) % PARTITIONS, []).append(value)
             if number % 2_000 == 0:
                 await send_batches(producer, topic, waiting)
                 waiting = {}
+        await send_batches(producer, topic, waiting)
         await producer.flush()
     finally:
         await producer.stop()
+    return number

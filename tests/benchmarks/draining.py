@@ -99,12 +99,12 @@ class Timer:
         return more / (time.perf_counter() - self._began), busy / more * 1e6
 
 
-def drain_bare(address: str, topic: str) -> tuple[float, float]:
+def drain_bare(address: str, topic: str, count: int = RECORDS) -> tuple[float, float]:
     """Events a second of the peer, and its processor time for one in microseconds."""
-    return run_async(_drain_bare(address, topic))
+    return run_async(_drain_bare(address, topic, count))
 
 
-async def _drain_bare(address: str, topic: str) -> tuple[float, float]:
+async def _drain_bare(address: str, topic: str, all_of_them: int) -> tuple[float, float]:
     consumer: Any = AIOKafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
     await consumer.start()
     try:
@@ -112,7 +112,7 @@ async def _drain_bare(address: str, topic: str) -> tuple[float, float]:
         consumer.assign(tps)
         await consumer.seek_to_beginning()
         count, timer = 0, Timer()
-        while count < RECORDS:
+        while count < all_of_them:
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
                     orjson.loads(record.value)
@@ -127,22 +127,22 @@ def drain_daemon(
     address: str, topic: str, group: str, directory: Path, start_ms: int
 ) -> tuple[float, float]:
     """The same of the daemon, whose clock stands where the topic's events end."""
-    return run_async(_drain_daemon(address, topic, group, directory, start_ms))
-
-
-async def _drain_daemon(
-    address: str, topic: str, group: str, directory: Path, start_ms: int
-) -> tuple[float, float]:
     clock = ClockSettings(start_ms=start_ms + 60_000, speed=1.0)
-    daemon = Daemon(daemon_settings(address, topic, group, directory, clock=clock))
+    settings = daemon_settings(address, topic, group, directory, clock=clock)
+    return run_async(drain_with(settings, RECORDS))
+
+
+async def drain_with(settings: Settings, records: int) -> tuple[float, float]:
+    """The same of a daemon that is set up otherwise, on a topic of so many records."""
+    daemon = Daemon(settings)
     await daemon.start()
     spare_the_collector()
     try:
         timer = Timer()
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while (count := received(daemon)) < RECORDS:
+        while (count := received(daemon)) < records:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{count} of {RECORDS} records after {_PATIENCE_SECONDS} s")
+                raise TimeoutError(f"{count} of {records} records after {_PATIENCE_SECONDS} s")
             timer.saw(count)
             await asyncio.sleep(_POLL_SECONDS)
         return timer.result(count)

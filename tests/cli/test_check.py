@@ -5,6 +5,7 @@ import pytest
 
 from rollbackd.cli.shapes import Shape, shape_of
 from rollbackd.documents.diagnostics import DocumentError
+from rollbackd.settings import CONFIG_KEYS
 from tests.cli.conftest import Run
 
 RULES = """\
@@ -36,6 +37,24 @@ def write(folder: Path, name: str, text: str) -> Path:
 def test_a_file_is_known_by_its_keys(text: str, shape: Shape) -> None:
     """Not by its name."""
     assert shape_of(text, file="x.yaml") is shape
+
+
+@pytest.mark.parametrize("key", CONFIG_KEYS)
+def test_every_key_of_a_config_tells_that_it_is_one(key: str) -> None:
+    """Alone, as in a config that changes one thing."""
+    assert shape_of(f"{key}: x", file="x.yaml") is Shape.CONFIG
+
+
+@pytest.mark.parametrize("text", ["", "# log_level: debug\n"])
+def test_an_empty_config_is_a_good_one(run: Run, tmp_path: Path, text: str) -> None:
+    """Every key has a default; among other files an empty one is none of ours."""
+    config = write(tmp_path, "rollbackd.yaml", text)
+    result = run("check", str(config))
+    assert result.exit_code == 0, result.output
+    assert f"ok     {config} (config)" in result.stdout
+    write(tmp_path, "rules.yaml", RULES)
+    for among in ((str(tmp_path),), (str(config), str(tmp_path / "rules.yaml"))):
+        assert "the file is empty" in run("check", *among).stderr
 
 
 @pytest.mark.parametrize("text", ["", "- a", "text", "nonsense: 1", "a: [", "a: 1\na: 2"])

@@ -21,6 +21,8 @@ def test_version_names_the_program(run: Run) -> None:
     """A bug report begins with this line."""
     assert run("version").stdout.startswith(f"rollbackd {__version__} (Python ")
     assert orjson.loads(run("version", "-o", "json").stdout)["version"] == __version__
+    asked = run("--version")
+    assert (asked.exit_code, asked.stdout) == (0, run("version").stdout)
 
 
 def test_help_lists_every_command(run: Run) -> None:

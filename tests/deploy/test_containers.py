@@ -172,11 +172,24 @@ def test_prometheus_and_alertmanager_send_the_token_that_fits() -> None:
     assert sent == "/run/secrets/ingest_token"
 
 
+def test_alertmanager_routes_the_label_that_the_shipped_rules_read() -> None:
+    """`rollback` of an alert is what the rules `Paged...` select by."""
+    routes = yaml.safe_load((DEPLOY / "alertmanager.yml").read_text())["route"]["routes"]
+    (route,) = (each for each in routes if each["receiver"] == "rollbackd")
+    (matcher,) = route["matchers"]
+    label, _, pattern = matcher.partition("=~")
+    groups = yaml.safe_load((ROOT / "rules" / "when-to-pull.yaml").read_text())["groups"]
+    (pages,) = (group for group in groups if group["name"] == "pages")
+    assert pattern == '".+"'
+    for rule in pages["rules"]:
+        assert f'{label}="{rule["labels"]["branch"]}"' in rule["expr"]
+
+
 def test_the_alerts_about_rollbackd_pull_nothing_and_read_metrics_that_exist() -> None:
     groups = yaml.safe_load((DEPLOY / "rollbackd-alerts.yml").read_text())["groups"]
     source = (ROOT / "daemon" / "rollbackd" / "telemetry.py").read_text()
     for rule in groups[0]["rules"]:
-        assert "branch" not in rule["labels"]
+        assert "rollback" not in rule["labels"]
         for metric in re.findall(r"rollbackd_(\w+)", rule["expr"]):
             assert f'"{metric.removesuffix("_total")}"' in source
 

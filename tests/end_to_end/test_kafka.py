@@ -62,6 +62,8 @@ def config_for(kafka: Broker, topic: str, redis_server: Redis) -> dict[str, Any]
             "group_id": f"group-{topic}",
             "dead_letter_topic": f"{topic}-dead",
             "stall": "10s",
+            # a member that was killed is gone after so long
+            "session_timeout": "8s",
         },
     }
 

@@ -96,7 +96,7 @@ def test_no_body_is_a_defect(
     session = runner.run(connect())
 
     @settings(
-        max_examples=1_000,
+        max_examples=300,
         deadline=None,
         database=None,
         phases=[Phase.generate],

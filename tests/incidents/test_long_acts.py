@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from rollbackd.incidents import drive
 from rollbackd.incidents.lease import RENEW_MS
 from rollbackd.levers.exec import ExecSettings
 from rollbackd.levers.lever_type import LeverDefinition
@@ -153,8 +154,11 @@ async def test_a_stop_ends_the_program_and_the_next_owner_takes_it_up(
     assert [r.op_id for r in watched.receipts if r.target.lever == "switch"] == [op_id]
 
 
-async def test_a_lease_that_cannot_be_renewed_breaks_the_act_off(world: World) -> None:
+async def test_a_lease_that_cannot_be_renewed_breaks_the_act_off(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The store is away: it ends before anybody else may begin it, and goes on when it is back."""
+    monkeypatch.setattr(drive, "BREAK_OFF_SECONDS", 0.3)
     hanging, broken_off = asyncio.Event(), asyncio.Event()
 
     async def hang(*_: Any) -> None:

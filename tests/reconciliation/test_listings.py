@@ -53,7 +53,7 @@ class Bank:
 async def served(bank: Bank, context: ssl.SSLContext | None = None) -> web.AppRunner:
     app = web.Application()
     app.router.add_get("/payments", bank.handle)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
     scheme = "http" if context is None else "https"

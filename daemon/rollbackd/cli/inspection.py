@@ -47,19 +47,23 @@ def inspect_all(paths: Iterable[Path]) -> list[Inspection]:
 
     A problem that several files lead to is told once, with the first of them.
     """
-    found = [inspect(path) for path in files_in(paths)]
+    named = list(paths)
+    files = files_in(named)
+    # An empty config is a valid one; in a folder, or beside others, an empty file lost its text.
+    empty = Shape.CONFIG if files == named and len(files) == 1 else None
+    found = [inspect(path, empty=empty) for path in files]
     branches = [branch for inspection in found for branch in inspection.branches]
     if branches:
         found = [_with_branches(inspection, branches) for inspection in found]
     return list(_told_once(found))
 
 
-def inspect(path: Path) -> Inspection:
-    """One file; a config together with everything that it names."""
+def inspect(path: Path, *, empty: Shape | None = None) -> Inspection:
+    """One file; a config together with everything that it names. `empty` is as of `shape_of`."""
     shape = None
     try:
         text = read_text(path)
-        shape = shape_of(text, file=str(path))
+        shape = shape_of(text, file=str(path), empty=empty)
         match shape:
             case Shape.CONFIG:
                 return Inspection(path, shape, tuple(_of_config(path)))

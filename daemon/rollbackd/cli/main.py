@@ -44,6 +44,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 a check failed or the daemon said no, 2 wrong usage.",
 )
 
+app.callback()(version.options_of_all)
+
 app.command("demo", rich_help_panel=_DAEMON)(demonstration.demo)
 app.command("run", rich_help_panel=_DAEMON)(running.run)
 app.command("version", rich_help_panel=_DAEMON)(version.version)

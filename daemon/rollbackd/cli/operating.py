@@ -49,14 +49,17 @@ def pull(
     *,
     branch: Annotated[
         str,
-        typer.Argument(help="Branch of the decision tree, e.g. `quality_regression`."),
+        typer.Argument(
+            metavar="BRANCH", help="Branch of the decision tree, e.g. `quality_regression`."
+        ),
     ],
     scope: ScopeOption,
     reason: ReasonOption,
     region: Annotated[
         list[str] | None,
         typer.Option(
-            help="One more region of the service, once the one before is green. May be repeated."
+            metavar="REGION",
+            help="One more region of the service, once the one before is green. May be repeated.",
         ),
     ] = None,
     url: UrlOption = DEFAULT_URL,

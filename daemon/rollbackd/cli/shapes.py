@@ -7,6 +7,7 @@ import yaml
 
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, Severity
 from rollbackd.documents.yaml import compose, position_of, source_line
+from rollbackd.settings import CONFIG_KEYS
 
 
 class Shape(StrEnum):
@@ -32,22 +33,19 @@ _TELLTALE: Final = {
     Shape.RULES: frozenset({"groups"}),
     Shape.TESTS: frozenset({"tests", "rule_files"}),
     Shape.MAPPING: frozenset({"events"}),
-    Shape.CONFIG: frozenset(
-        {
-            "state_dir", "pause_file", "http", "store", "controls", "redis", "kafka", "mappings",
-            "rules",
-            "decision_tree", "levers",
-            "scope_labels", "engine", "lints", "clock", "log_level", "notifications",
-            "pins", "reconciliation",
-        }
-    ),
-}  # fmt: skip
+    Shape.CONFIG: frozenset(CONFIG_KEYS),
+}
 
 
-def shape_of(text: str, *, file: str) -> Shape:
-    """The kind of a document. Raises DocumentError when it is none of them, or not YAML."""
+def shape_of(text: str, *, file: str, empty: Shape | None = None) -> Shape:
+    """The kind of a document; `empty` is what one without content counts as.
+
+    Raises DocumentError when it is none of them, or not YAML.
+    """
     root = compose(text, file=file)
     if root is None:
+        if empty is not None:
+            return empty
         raise _unknown(text, Position(file, 1, 1), "the file is empty")
     if not isinstance(root, yaml.MappingNode):
         raise _unknown(text, position_of(file, root), "the top level is not a mapping")

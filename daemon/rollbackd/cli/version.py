@@ -1,8 +1,10 @@
-"""`rollbackd version`."""
+"""`rollbackd version`, and `--version` as other programs have it."""
 
 import platform
 import sys
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from rollbackd import __version__
@@ -18,3 +20,21 @@ def version(output: OutputOption = Output.TEXT) -> None:
         )
     else:
         print(f"rollbackd {__version__} (Python {python}, {sys.platform})")
+
+
+def _print_and_end(asked: bool) -> None:  # noqa: FBT001  # how typer calls it
+    if asked:
+        version()
+        raise typer.Exit
+
+
+def options_of_all(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_and_end, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    """What may stand before a command."""

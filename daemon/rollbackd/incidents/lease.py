@@ -2,7 +2,7 @@
 
 A process that drives an incident stores each step of it. One that stands still for `LEASE_MS` is an
 orphan, and another process takes it over (`app.recovery`). What takes long, as an act may, is
-therefore said in between, every `RENEW_MS`. Where that cannot be stored for `BREAK_OFF_MS`, it
+therefore said in between, every `RENEW_MS`. Where that cannot be stored for `BREAK_OFF_SECONDS`, it
 is broken off, so that it has ended before somebody else may begin it.
 """
 
@@ -11,4 +11,4 @@ from typing import Final
 LEASE_MS: Final = 60_000
 RENEW_MS: Final = 20_000
 #: From the renewal on; with it, three quarters of the lease.
-BREAK_OFF_MS: Final = 25_000
+BREAK_OFF_SECONDS: Final = 25.0

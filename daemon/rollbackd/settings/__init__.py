@@ -17,6 +17,7 @@ from rollbackd.settings.pins import (
     WindowedSettings,
 )
 from rollbackd.settings.reading import (
+    CONFIG_KEYS,
     default_settings,
     load_settings,
     shipped_rules,
@@ -41,6 +42,7 @@ from rollbackd.settings.values import (
 )
 
 __all__ = [
+    "CONFIG_KEYS",
     "AlertmanagerSettings",
     "AutoPinSettings",
     "Backend",

@@ -7,6 +7,7 @@ in a path is systemd's `$CREDENTIALS_DIRECTORY/NAME`.
 import stat
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, Severity, errors_in
 from rollbackd.documents.reader import Document, Reader
@@ -40,6 +41,13 @@ from rollbackd.settings.values import (
     ScopeLabels,
     Settings,
 )
+
+#: The top-level keys of a config file.
+CONFIG_KEYS: Final = (
+    "state_dir", "pause_file", "http", "store", "controls", "redis", "kafka", "mappings", "rules",
+    "decision_tree", "levers", "scope_labels", "engine", "lints", "clock", "notifications",
+    "reconciliation", "pins", "detectors", "scoring", "formats", "log_level",
+)  # fmt: skip
 
 
 def shipped_rules() -> Path:
@@ -112,14 +120,7 @@ def _read_config(path: Path) -> str:
 def _settings(reader: Reader, path: Path) -> Settings:
     folder = path.parent
     default = default_settings(path)
-    f = reader.fields(
-        (
-            "state_dir", "pause_file", "http", "store", "controls", "redis", "kafka", "mappings",
-            "rules", "decision_tree", "levers", "scope_labels", "engine", "lints", "clock",
-            "notifications", "reconciliation", "pins", "detectors", "scoring", "formats",
-            "log_level",
-        )
-    )  # fmt: skip
+    f = reader.fields(CONFIG_KEYS)
     store = f.read("store", _backend, Backend.SQLITE)
     return Settings(
         state_dir=f.read("state_dir", lambda r: path_of(r, folder), default.state_dir),
