@@ -81,7 +81,7 @@ class Telemetry:
 
     def _triggers(self) -> None:
         self.series = self._gauge("series", "Series held in memory.")
-        self.rule_evaluations = self._counter("rule_evaluations", "Evaluations.", "rule")
+        self.rule_evaluations = self._counter("rule_evaluations", "Evaluations of all rules.")
         self.rule_evaluation_failures = self._counter(
             "rule_evaluation_failures",
             "Evaluations that failed, e.g. by many-to-many matching.",
@@ -97,7 +97,7 @@ class Telemetry:
             "selector",
         )
         self.rule_state = self._gauge(
-            "rule_state", "Instances of a rule by state.", "rule", "state"
+            "rule_state", "Instances of an alert by state: pending, firing.", "rule", "state"
         )
         self.triggers = self._counter("triggers", "Rule instances that began to fire.", "rule")
         self.triggers_ignored = self._counter(

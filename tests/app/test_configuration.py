@@ -1,6 +1,7 @@
 """Rules and tree read together: every problem at once, warnings kept apart, silence measured."""
 
 import logging
+from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from rollbackd.settings import (
 )
 from rollbackd.settings.reconciliation import ListingSettings, ReconciliationSettings
 from rollbackd.telemetry import Telemetry
+from rollbackd.triggers.engine import Engine
+from tests.triggers.rule_texts import T0, engine_of, feed
 
 WARNED = """
 groups:
@@ -140,14 +143,43 @@ def test_the_settings_silence_lints(tmp_path: Path) -> None:
     assert load(replace(settings(tmp_path, WARNED), lints=silent)).warnings == []
 
 
+def looking_after(engine: Callable[[], Engine], telemetry: Telemetry) -> Housekeeping:
+    others: dict[str, Any] = {name: Mock() for name in signature(Housekeeping).parameters}
+    return Housekeeping(
+        **{**others, "engine": engine, "clock": ManualClock(), "telemetry": telemetry}
+    )
+
+
+def test_the_metric_says_how_many_instances_of_an_alert_are_pending_and_firing() -> None:
+    """Also that none is any more; rules of one name are counted together."""
+    rules = (
+        "- {alert: A, expr: x > 1}\n- {alert: A, expr: x > 2}\n- {alert: B, expr: x > 1, for: 1m}"
+    )
+    engine = engine_of(rules)
+    telemetry = Telemetry(CollectorRegistry())
+    housekeeping = looking_after(lambda: engine, telemetry)
+
+    def shown(value: float, at_ms: int) -> list[float | None]:
+        feed(engine, "x", value, at_ms)
+        engine.evaluate(at_ms)
+        housekeeping._show_rules()
+        of = telemetry.registry.get_sample_value
+        return [
+            of("rollbackd_rule_state", {"rule": rule, "state": state})
+            for rule in "AB"
+            for state in ("pending", "firing")
+        ]
+
+    assert shown(9, T0) == [0, 2, 1, 0]
+    assert shown(9, T0 + 60_000) == [0, 2, 0, 1]
+    assert shown(0, T0 + 120_000) == [0, 0, 0, 0]
+
+
 def test_the_metric_says_for_how_long_a_selector_has_matched_nothing(tmp_path: Path) -> None:
     """Also after a reload took the rule away."""
     engine = load(settings(tmp_path, WARNED)).engine
     telemetry = Telemetry(CollectorRegistry())
-    others: dict[str, Any] = {name: Mock() for name in signature(Housekeeping).parameters}
-    clock = ManualClock()
-    parts = {**others, "engine": lambda: engine, "clock": clock, "telemetry": telemetry}
-    housekeeping = Housekeeping(**parts)
+    housekeeping = looking_after(lambda: engine, telemetry)
     engine.evaluate(1_000)
     housekeeping._show_silences(91_000)
     name = "rollbackd_rule_selector_matched_nothing_seconds"

@@ -40,6 +40,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.transitions: list[Trigger] = []
+        self.telemetry = Telemetry(CollectorRegistry())
 
     async def dispatch(self, transitions: list[Trigger], _firing: list[Trigger]) -> None:
         self.transitions += transitions
@@ -48,7 +49,7 @@ class Desk:
 def loop_of(engine: Callable[[], Engine], desk: Desk) -> EvaluationLoop:
     return EvaluationLoop(
         engine=engine, intake=cast("Any", Inbox()), dispatcher=cast("Any", desk),
-        clock=SlowClock(), telemetry=Telemetry(CollectorRegistry()), coalesce_ms=100,
+        clock=SlowClock(), telemetry=desk.telemetry, coalesce_ms=100,
     )  # fmt: skip
 
 
@@ -63,6 +64,8 @@ async def test_others_have_their_turn_between_two_rules() -> None:
         turns += 1
         assert turn.done() or desk.transitions == []
     assert turns >= 5
+    evaluated = desk.telemetry.registry.get_sample_value("rollbackd_rule_evaluations_total")
+    assert evaluated == 5
     assert states(desk.transitions) == [(f"R{n}", "firing") for n in range(5)]
 
 

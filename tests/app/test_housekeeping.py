@@ -36,7 +36,7 @@ async def nothing() -> None:
 def housekeeping(desk: Desk, controls: CountingControls) -> Housekeeping:
     parts: Any = SimpleNamespace
     return Housekeeping(
-        engine=lambda: parts(silences=lambda _now_ms: []),
+        engine=lambda: parts(silences=lambda _now_ms: [], active_counts=list),
         store=desk.store,
         controls=controls,  # type: ignore[arg-type]  # what housekeeping uses of it
         dispatcher=desk.dispatcher,

@@ -154,6 +154,15 @@ def test_an_empty_folder_is_wrong_usage(run: Run, tmp_path: Path) -> None:
     assert run("check", str(tmp_path)).exit_code == 2
 
 
+@pytest.mark.parametrize("key", ["rules", "mappings"])
+def test_a_file_that_is_not_there_is_told_once(run: Run, tmp_path: Path, key: str) -> None:
+    """Where the config names it."""
+    config = write(tmp_path, "config.yaml", f"{key}: [gone.yaml]\n")
+    result = run("check", str(config), "--output", "short")
+    assert len(result.stdout.splitlines()) == 1, result.stdout
+    assert f"{config}:1:1: error: there is no file or folder" in result.stdout
+
+
 def test_a_config_is_checked_with_the_files_that_it_names(run: Run, tmp_path: Path) -> None:
     """A rule whose branch the tree does not have would fire into nothing."""
     write(tmp_path, "rules.yaml", RULES.replace("quality_regression", "no_such_branch"))

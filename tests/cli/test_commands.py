@@ -169,6 +169,18 @@ def test_the_url_comes_from_the_environment(
     assert orjson.loads(run("status", "-o", "json").stdout)["paused"] is False
 
 
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [([], "ready  yes"), (["the store is away"], "ready  no: the store is away")],
+)
+def test_status_says_whether_the_daemon_is_ready(
+    run: Run, fake: FakeDaemon, reasons: list[str], said: str
+) -> None:
+    """And why not."""
+    fake.answer("GET /api/v1/status", {"not_ready": reasons})
+    assert run("status", "--url", fake.url).stdout.strip() == said
+
+
 def test_pause_and_resume_say_why_and_that_it_is_done(run: Run, fake: FakeDaemon) -> None:
     """The reason reaches the daemon."""
     fake.answer("POST /api/v1/pause", {"paused": True})
@@ -267,13 +279,15 @@ def test_an_intent_that_no_application_could_use_is_not_sent(
     assert fake.asked == []
 
 
-def test_incidents_are_listed(run: Run, fake: FakeDaemon) -> None:
-    """One line an incident, and the filter is the daemon's."""
+def test_incidents_are_listed(run: Run, fake: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line an incident however narrow the terminal, and the filter is the daemon's."""
     fake.answer("GET /api/v1/incidents", {"incidents": [as_answer(incident())]})
     result = run("incidents", "--open", "--limit", "5", "--url", fake.url)
     assert fake.last().query == {"open": "true", "limit": "5"}
     row = result.stdout.splitlines()[1]
     assert row.split()[:5] == ["inc-1", "rag/eu", "quality_regression", "watching", "cache_rotated"]
+    monkeypatch.setenv("COLUMNS", "40")
+    assert run("incidents", "--url", fake.url).stdout.splitlines()[1].split() == row.split()
     raw = run("incidents", "-o", "json", "--url", fake.url)
     assert orjson.loads(raw.stdout)["incidents"][0]["id"] == "inc-1"
     fake.answer("GET /api/v1/incidents", {"incidents": []})
@@ -338,3 +352,13 @@ def test_controls_show_what_is_in_effect_and_who_laid_it_over(run: Run, fake: Fa
     assert orjson.loads(raw.stdout)["controls"] == shown
     fake.answer(path, {"scope": "rag/eu", "controls": {}})
     assert "no control of rag/eu" in run("controls", "rag/eu", "--url", fake.url).stdout
+    one = run("controls", "rag/eu", "degrade", "--url", fake.url).stdout
+    assert one == "`degrade` of rag/eu was never written; applications see its default\n"
+
+
+def test_a_control_that_cannot_be_is_not_said_to_be_unwritten(run: Run, fake: FakeDaemon) -> None:
+    """A typo would read as if all were well."""
+    refused = run("controls", "rag/eu", "degrad", "--url", fake.url)
+    assert refused.exit_code == 1
+    assert "`degrad` is not a control; its kind is one of `flag`" in refused.stderr
+    assert fake.asked == []

@@ -79,6 +79,7 @@ async def test_the_demo_ends_in_a_closed_incident(tmp_path: Path) -> None:
     assert took < 60
     assert re.fullmatch(r"incident \S+ quality_regression closed", text.splitlines()[-1])
     for said in (
+        "its clock runs 40 times as fast",
         "detected => capturing: trigger_fired",
         "choosing => flipping: lever_chosen (flag_off:canary@rag/eu)",
         "watching => restoring: hold_complete",
@@ -87,6 +88,7 @@ async def test_the_demo_ends_in_a_closed_incident(tmp_path: Path) -> None:
     ):
         assert said in text
     (report,) = (tmp_path / "kept").glob("*/report.md")
+    assert f"as a page    {report.with_suffix('.html')}" in text
     told = report.read_text()
     assert set(re.findall(r"^- `(\w+)` = ", told, re.MULTILINE)) == {"QualityDrift"}
     assert "| prompt prompt-pack | p-2026.11.08 | p-2026.11.22 |" in told

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +77,7 @@ def test_a_backtest_finds_what_the_labels_say(run: Run, tmp_path: Path) -> None:
         "--out", str(file), "--labels", str(labels),
     )  # fmt: skip
     assert made.exit_code == 0
-    assert "W7 begins after" in made.stderr
+    assert "its fault (W7) begins after" in made.stderr
     (label,) = yaml.safe_load(labels.read_text())
     assert label["branch"] == "cost_or_latency"
     result = run(
@@ -83,6 +86,18 @@ def test_a_backtest_finds_what_the_labels_say(run: Run, tmp_path: Path) -> None:
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["input"]["bad"] == 0
+
+
+def test_a_reader_that_has_had_enough_ends_it_without_a_word() -> None:
+    """As in `rollbackd generate ... | head`."""
+    command = [sys.executable, "-m", "rollbackd", "generate", "--scenario", "healthy-prompt"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(b'{"event":')
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGPIPE
 
 
 def test_a_topic_gets_every_event_keyed_by_its_scope(

@@ -83,6 +83,33 @@ def test_accessors(
     assert value_of(text, accessor) == (value, problems)
 
 
+@pytest.mark.parametrize(
+    ("text", "accessor", "fix"),
+    [
+        ('"9797"', Reader.integer, "remove the quotes"),
+        ("'0.5'", Reader.number, "remove the quotes"),
+        ('"0.5%"', Reader.number, ""),
+        ('"true"', Reader.integer, ""),
+        ("nine", Reader.integer, ""),
+        (
+            "broker-1:9092,broker-2:9092",
+            Reader.string_list,
+            "write `[broker-1:9092,broker-2:9092]`",
+        ),
+        ("", Reader.string_list, ""),
+        ("{b: c}", Reader.string_list, ""),
+    ],
+)
+def test_a_slip_of_yaml_is_told_with_the_way_out(
+    text: str, accessor: Callable[[Reader], Any], fix: str
+) -> None:
+    """`expected a whole number, got 9797` alone would puzzle."""
+    root = reader_of(f"a: {text}\n")
+    root.fields(("a",)).read("a", accessor, None)
+    (problem,) = root.document.diagnostics
+    assert (problem.id, problem.fix) == ("value/type", fix)
+
+
 def test_known_keys_are_read_and_others_reported() -> None:
     """Strict both ways: unknown keys at the key, missing ones at the mapping."""
     root = reader_of("name: x\nlabls: {}\n")

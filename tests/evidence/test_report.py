@@ -97,6 +97,14 @@ def test_the_report_reads_as_written_down() -> None:
     assert text == golden.read_text()
 
 
+def test_the_path_of_a_report_leads_there_from_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `state_dir` may be relative to the folder that the daemon was started in."""
+    monkeypatch.chdir(tmp_path)
+    assert reporter_in(Path("state")).path_of("INC-1") == tmp_path / "state/INC-1/report.md"
+
+
 def test_the_page_is_well_formed_and_asks_nobody_for_anything() -> None:
     """Also with what others put into it."""
     trigger = trigger_of(annotations={"summary": _EVIL})

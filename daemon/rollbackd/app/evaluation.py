@@ -99,6 +99,7 @@ class EvaluationLoop:
                 if self._engine() is not engine:
                     break  # reloaded: the new engine goes on with what this one has found
         t.rule_evaluation_duration.observe(busy + monotonic() - began)
+        t.rule_evaluations.inc(evaluation.evaluated)
         t.series.set(engine.series_count)
         for rule, message in evaluation.failures:
             t.rule_evaluation_failures.labels(rule).inc()

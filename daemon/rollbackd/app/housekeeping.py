@@ -16,6 +16,7 @@ from rollbackd.errors import RollbackdError
 from rollbackd.incidents.runner import Runner
 from rollbackd.model.controls import Control
 from rollbackd.model.labels import Scope
+from rollbackd.model.triggers import RuleState
 from rollbackd.ports import Controls, Store
 from rollbackd.telemetry import Telemetry
 from rollbackd.triggers.engine import Engine
@@ -66,6 +67,7 @@ class Housekeeping:
         self._left_due = 0.0
         self._coverage = coverage
         self._guard_board = guard_board
+        self._rules_shown: dict[tuple[str, RuleState], int] = {}
         #: Scopes that wait for their turn.
         self._scopes: list[Scope] = []
 
@@ -103,6 +105,7 @@ class Housekeeping:
         for incident in self._runner.current():
             self._runner.gauges.show(incident, now_ms)
         self._show_silences(now_ms)
+        self._show_rules()
         if not problems:
             await self._keep_rule_states()
             await self._look_at_left_measures()
@@ -130,6 +133,18 @@ class Housekeeping:
         gauge.clear()
         for rule, selector, silent_ms in self._engine().silences(now_ms):
             gauge.labels(rule, selector).set(silent_ms / 1_000)
+
+    def _show_rules(self) -> None:
+        counts: dict[tuple[str, RuleState], int] = {}
+        for rule, state, count in self._engine().active_counts():
+            # Several rules may have one name.
+            counts[rule, state] = counts.get((rule, state), 0) + count
+        if counts == self._rules_shown:
+            return
+        gauge, self._rules_shown = self._telemetry.rule_state, counts
+        gauge.clear()
+        for (rule, state), count in counts.items():
+            gauge.labels(rule, state).set(count)
 
     async def _look_at_store(self) -> list[str]:
         try:

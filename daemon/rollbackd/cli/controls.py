@@ -22,7 +22,7 @@ from rollbackd.cli.options import (
     UrlOption,
 )
 from rollbackd.cli.phrases import moment, pairs
-from rollbackd.model.control_shapes import check_shape
+from rollbackd.model.control_shapes import check_shape, kind_named
 
 
 def controls(
@@ -44,6 +44,8 @@ def controls(
     With CONTROL and VALUE set the rollout's intent, which is seen once no incident lies over it.
     """
     path = f"/api/v1/controls/{scope.service}/{scope.region}"
+    if name is not None:
+        _check_name(name)
     intent = None if name is None or value is None else _intent(name, value)
 
     async def work(api: Api) -> Any:
@@ -61,10 +63,20 @@ def controls(
         return
     found = convert(answer, ShownControls).controls
     found = {each: control for each, control in found.items() if name in {None, each}}
+    if not found and name is not None:
+        print(f"`{name}` of {scope} was never written; applications see its default")
+        return
     if not found:
         print(f"no control of {scope} was ever written; applications see the defaults")
         return
     Console().print(_table(found))
+
+
+def _check_name(name: str) -> None:
+    try:
+        kind_named(name)
+    except ValueError as error:
+        raise FailureError(str(error)) from None
 
 
 def _intent(name: str, text: str) -> dict[str, object]:
@@ -93,7 +105,7 @@ def _tell(what: str, control: ShownControl) -> None:
 def _table(found: dict[str, ShownControl]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("control", "in effect", "the rollout's intent", "incident", "changed"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in {"control", "incident"})
     for name, control in sorted(found.items()):
         table.add_row(
             Text(name, style="bold"),

@@ -126,7 +126,7 @@ def _summary(plan: Plan, count: int) -> None:
     told = "healthy" if not plan.scenario.line else "its fault comes after the end"
     if plan.fault_ms is not None:
         after = format_duration((plan.fault_ms - plan.start_ms) // 1_000 * 1_000)
-        told = f"{plan.scenario.line} begins after {after} in {plan.scopes[0]}"
+        told = f"its fault ({plan.scenario.line}) begins after {after} in {plan.scopes[0]}"
     span = format_duration(plan.duration_ms)
     Console(stderr=True, soft_wrap=True, highlight=False).print(
         f"{plan.scenario.name}, seed {plan.seed}: {count:,} events over {span}; {told}"

@@ -26,6 +26,8 @@ from rollbackd.model.incidents import Incident
 from rollbackd.ports import IncidentDetail
 
 _TEST: Final = "A regression test of it"
+#: Columns that no table needs.
+_WIDEST: Final = 10_000
 
 
 def incidents(
@@ -89,7 +91,14 @@ def _list(connection: Connection, output: Output, *, open_only: bool, limit: int
     if not found:
         print("no open incidents" if open_only else "no incidents")
         return
-    Console().print(_table(found))
+    _print_whole(_table(found))
+
+
+def _print_whole(table: Table) -> None:
+    """Ids are copied and lines searched: a narrow terminal wraps its lines, not their cells."""
+    console = Console()
+    whole = console.measure(table, options=console.options.update(width=_WIDEST)).maximum
+    Console(width=max(console.width, whole)).print(table)
 
 
 def _table(found: list[Incident]) -> Table:

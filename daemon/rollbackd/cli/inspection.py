@@ -100,7 +100,11 @@ def files_in(paths: Iterable[Path]) -> list[Path]:
 def _of_config(path: Path) -> list[Diagnostic]:
     settings, problems = survey_settings(path)
     # What is not there was reported where the config names it.
-    settings = changed(settings, rules=[rules for rules in settings.rules if rules.exists()])
+    settings = changed(
+        settings,
+        rules=[rules for rules in settings.rules if rules.exists()],
+        mappings=[mapping for mapping in settings.mappings if mapping.exists()],
+    )
     found = configuration.survey(settings).diagnostics
     named = [settings.decision_tree, *([settings.levers] if settings.levers else [])]
     missing = {str(path) for path in named if not path.exists()}

@@ -129,7 +129,10 @@ def _status_table(answer: dict[str, Any]) -> Table:
     table.add_column(style="bold")
     table.add_column()
     for key, value in answer.items():
-        table.add_row(*_field(key, value))
+        if key == "not_ready":
+            table.add_row("ready", f"no: {_shown(value)}" if value else "yes")
+        else:
+            table.add_row(*_field(key, value))
     return table
 
 

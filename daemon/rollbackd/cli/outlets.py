@@ -1,6 +1,7 @@
 """Where `rollbackd generate` sends events: a file in real time, Kafka, or a daemon over HTTP."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+import typer
 from msgspec.structs import replace
 
 from rollbackd.app.generating.schedule import Timed
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from rollbackd.connections.kafka import Producer
 
 _TRIES: Final = 10
+_PIPE_CLOSED: Final = 128 + signal.SIGPIPE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +40,13 @@ class Destination:
 
 
 async def deliver(events: Iterator[Timed], to: Destination, *, in_real_time: bool) -> int:
-    """Send everything; returns how many events. Raises FailureError."""
+    """Send everything; returns how many events. Raises FailureError, Exit when nobody reads on."""
     async with _opened(to) as outlet:
         try:
             return await send_all(events, outlet, clock=SystemClock(), in_real_time=in_real_time)
         except BrokenPipeError:
-            raise FailureError("whoever reads the events has stopped reading") from None
+            # `| head` has what it wanted: no news, and what a shell reports for SIGPIPE
+            raise typer.Exit(_PIPE_CLOSED) from None
 
 
 class _Lines:

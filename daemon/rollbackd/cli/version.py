@@ -22,7 +22,7 @@ def version(output: OutputOption = Output.TEXT) -> None:
         print(f"rollbackd {__version__} (Python {python}, {sys.platform})")
 
 
-def _print_and_end(asked: bool) -> None:  # noqa: FBT001  # how typer calls it
+def _print_and_end(asked: bool) -> None:
     if asked:
         version()
         raise typer.Exit

@@ -105,7 +105,8 @@ class Reader:
     def items(self) -> Iterator["Reader"]:
         """The items of a list."""
         if not isinstance(self.node, yaml.SequenceNode):
-            self._wrong("a list")
+            alone = isinstance(self.node, yaml.ScalarNode) and self.node.value
+            self._wrong("a list", fix=f"write `[{alone}]`" if alone else "")
             return
         for index, item in enumerate(self.node.value):
             yield Reader(self.document, item, f"{self.path}[{index}]")
@@ -129,7 +130,7 @@ class Reader:
         """A finite int or float."""
         value = self._scalar()
         if not isinstance(value, int | float) or isinstance(value, bool):
-            self._wrong("a number")
+            self._wrong("a number", fix=self._without_quotes())
             return default
         if not abs(value) <= sys.float_info.max:
             self.problem("value/range", f"`{str(self.node.value)[:40]}` is not a finite number")
@@ -140,7 +141,7 @@ class Reader:
         """A whole number from `minimum` to `maximum`."""
         value = self._scalar()
         if not isinstance(value, int) or isinstance(value, bool):
-            self._wrong("a whole number")
+            self._wrong("a whole number", fix=self._without_quotes())
             return default
         if minimum is not None and value < minimum:
             self.problem("value/range", f"`{value}` is below the minimum `{minimum}`")
@@ -193,6 +194,13 @@ class Reader:
 
     def _scalar(self) -> str | int | float | bool | None:  # 1 and 1.0 differ
         return scalar_value(self.node) if isinstance(self.node, yaml.ScalarNode) else None
+
+    def _without_quotes(self) -> str:
+        if not isinstance(self.node, yaml.ScalarNode) or self.node.style not in {"'", '"'}:
+            return ""
+        bare = scalar_value(yaml.ScalarNode(self.node.tag, self.node.value))
+        is_number = isinstance(bare, int | float) and not isinstance(bare, bool)
+        return "remove the quotes" if is_number else ""
 
     def _wrong(self, expected: str, fix: str = "") -> None:
         if isinstance(self.node, yaml.ScalarNode):

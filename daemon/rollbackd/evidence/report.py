@@ -40,7 +40,8 @@ class FileReporter:
     """Writes the files into `<folder>/<incident id>/`, each by rename; the report comes last."""
 
     def __init__(self, folder: Path, *, controls: Controls, pins: PinsTable) -> None:
-        self._folder = folder
+        # Who is told where a report is may be in another folder than the daemon.
+        self._folder = folder.absolute()
         self._controls = controls
         self._pins = pins
 

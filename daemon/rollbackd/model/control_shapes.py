@@ -102,14 +102,18 @@ _Pins = dict[
 ]
 
 
-def check_shape(name: str, value: ControlValue) -> None:
-    """Raise ValueError with what is wrong and what is allowed, if an application cannot use it."""
+def kind_named(name: str) -> Kind:
+    """As `kind_of`, for a name that a person wrote. Raises ValueError with what is allowed."""
     try:
-        kind = kind_of(name)
+        return kind_of(name)
     except ValueError:
         kinds = ", ".join(f"`{each}`" for each in Kind)
         raise ValueError(f"`{name[:160]}` is not a control; its kind is one of {kinds}") from None
-    shape = SHAPES.get(kind)
+
+
+def check_shape(name: str, value: ControlValue) -> None:
+    """Raise ValueError with what is wrong and what is allowed, if an application cannot use it."""
+    shape = SHAPES.get(kind_named(name))
     if shape is None:
         _convert(name, value, _Pins, "version pins by name, as texts that are not empty")
         return

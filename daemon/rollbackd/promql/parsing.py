@@ -59,7 +59,8 @@ def _placed(message: str, text: str, tokens: list[Token]) -> PromqlError:
             if token.kind is Kind.NAME and token.text == word:
                 if "unknown function" in message:
                     return _no_function(token)
-                return PromqlError("promql/type", message, token.start, token.end)
+                fix = "add a window, e.g. `[5m]`" if "expected type matrix" in message else ""
+                return PromqlError("promql/type", message, token.start, token.end, fix)
     if number := _SYNTAX.search(message):
         at = text.find(number.group(1))
         if at >= 0:

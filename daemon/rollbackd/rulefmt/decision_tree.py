@@ -174,7 +174,7 @@ class _TreeReader:
         if policy.levers and policy.rotate is None:
             reader.problem(
                 "tree/no-rotation",
-                f"branch `{policy.branch}` moves a pointer but rotates no cache (F1)",
+                f"branch `{policy.branch}` moves a pointer but rotates no cache",
                 fix="add `rotate: {lever: cache_rotate}`",
             )
         if not (policy.freeze or policy.levers or policy.throttle):

@@ -18,6 +18,7 @@ ALERT_NAME: Final = "alertname"
 ALERT_STATE: Final = "alertstate"
 ALERTS: Final = "ALERTS"
 ALERTS_FOR_STATE: Final = "ALERTS_FOR_STATE"
+ACTIVE_STATES: Final = (RuleState.PENDING, RuleState.FIRING)
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from rollbackd.promql.matchers import Selector
 from rollbackd.promql.store import IngestResult, Store
 from rollbackd.rulefmt.rule_files import RuleFile
 from rollbackd.triggers.agenda import Agenda
-from rollbackd.triggers.alerting import ALERT_STATE, ALERTS, AlertRule
+from rollbackd.triggers.alerting import ACTIVE_STATES, ALERT_STATE, ALERTS, AlertRule
 from rollbackd.triggers.building import AnyRule, Group, build_rules, identity_of
 from rollbackd.triggers.explaining import Question, explain_rules
 from rollbackd.triggers.inputs import reporting, silences
@@ -235,6 +235,13 @@ class Engine:
         """Every pending and firing instance, as it is kept over a restart."""
         rules = (rule for rule in self._rules if isinstance(rule, AlertRule))
         return [instance for rule in rules for instance in rule.instances()]
+
+    def active_counts(self) -> Iterator[tuple[str, RuleState, int]]:
+        """(rule, pending or firing, how many instances) of every alert rule."""
+        for rule in self._rules:
+            if isinstance(rule, AlertRule):
+                states = [instance.state for instance in rule.active.values()]
+                yield from ((rule.name, state, states.count(state)) for state in ACTIVE_STATES)
 
     def restore(self, instances: Iterable[RuleInstance], policy: RestorePolicy) -> None:
         """Before the first evaluation: what was pending or firing before a restart.

@@ -136,7 +136,7 @@ async def absent_target(office: Office) -> PinRequest:
 @pytest.mark.parametrize(
     ("prepare", "says"),
     [
-        (unseen, r"arm `baseline` of rag/eu runs with; seen were the arms 'canary'"),
+        (unseen, r"arm `baseline` of rag/eu runs with; those of `canary` were seen"),
         (missing, "required pins are missing: BUILD_ID, GIT_SHA;"),
         (no_pins, "needs pins"),
         (mixed, "more than one set of pins within the window: PROMPT_VER p-2 and prompt_ver-1"),

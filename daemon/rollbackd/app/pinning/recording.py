@@ -176,11 +176,10 @@ class KnownGoodSets:
         """What the set says, which nothing that was seen may contradict. Raises ValueError."""
         seen = of_arm(self._pins.since(request.scope, since_ms), request.arm)
         if request.from_live and not seen:
-            others = sorted(self._pins.of(request.scope))
+            others = ", ".join(f"`{arm}`" for arm in sorted(self._pins.of(request.scope)))
             raise ValueError(
                 f"no event of the last minutes said which pins arm `{request.arm}` of"
-                f" {request.scope} runs with"
-                + (f"; seen were the arms {', '.join(map(repr, others))}" if others else "")
+                f" {request.scope} runs with" + (f"; those of {others} were seen" if others else "")
             )
         if mixed := differing(seen):
             raise ValueError(

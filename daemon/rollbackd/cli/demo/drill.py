@@ -73,7 +73,9 @@ class Drill:
 
     async def run(self) -> Ending:
         """Play it. Never longer than the deadline; the daemon is gone afterwards."""
-        self._tell("starting a real daemon with the shipped rules")
+        self._tell(
+            f"starting a real daemon with the shipped rules; its clock runs {SPEED:g} times as fast"
+        )
         try:
             async with (
                 asyncio.timeout(DEADLINE_SECONDS),

@@ -41,6 +41,8 @@ def print_summary(console: Console, scene: Scene, ending: Ending, report: Path |
     console.print()
     if report is not None:
         console.print(Text.assemble(("post-mortem  ", "bold"), str(report)), soft_wrap=True)
+        if (page := report.with_suffix(".html")).is_file():
+            console.print(Text.assemble(("as a page    ", "bold"), str(page)), soft_wrap=True)
 
 
 def last_line(ending: Ending) -> str:

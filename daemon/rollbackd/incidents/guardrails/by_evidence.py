@@ -56,7 +56,10 @@ def no_known_good(situation: Situation) -> Objection | None:
     """The branch moves a pointer back, but nobody recorded to what."""
     if not situation.policy.needs_known_good or situation.known_good is not None:
         return None
-    because = f"no known good set is recorded for {situation.scope}"
+    because = (
+        f"no known good set is recorded for {situation.scope}; `rollbackd pins record"
+        f" {situation.scope} --from-live` makes one of what runs, while it is good"
+    )
     return Objection(reason=Reason.NO_KNOWN_GOOD, because=because)
 
 
