@@ -119,11 +119,14 @@ async def test_a_scope_has_one_open_incident(store: Store) -> None:
 
     async def attempt(number: int) -> str:
         incident = new_incident(f"i{number}")
-        try:
-            await store.open_incident(incident, record_of(incident))
-        except ScopeBusyError as error:
-            return error.incident_id
-        return incident.id
+        while True:
+            try:
+                await store.open_incident(incident, record_of(incident))
+            except ScopeBusyError as error:
+                return error.incident_id
+            except TemporaryError:
+                continue  # as everybody does who opens one; a busy machine may be too slow for it
+            return incident.id
 
     winners = await asyncio.gather(*(attempt(number) for number in range(100)))
     assert len(set(winners)) == 1

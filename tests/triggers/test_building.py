@@ -42,7 +42,8 @@ f.yaml:5:17: error: alert `A`: the expression ends after `+` (promql/syntax)
 f.yaml:7:15: error: alert `B`: expected type matrix in call to function 'rate', got vector \
 (promql/type)
     7 |         expr: rate(y)
-      |               ^^^^""",
+      |               ^^^^
+      = fix: add a window, e.g. `[5m]`""",
 }
 
 
