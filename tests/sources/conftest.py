@@ -155,11 +155,17 @@ class Bench:
 
     async def end(self, partition: int = 0) -> int:
         """The offset of the next record of the topic."""
+        (end,) = await self.ends([partition])
+        return end
+
+    async def ends(self, partitions: Iterable[int]) -> list[int]:
+        """The same of several partitions, asked at once."""
         consumer = AIOKafkaConsumer(bootstrap_servers=self.broker.address)
         await consumer.start()
         try:
-            tp = TopicPartition(self.topic, partition)
-            return int((await consumer.end_offsets([tp]))[tp])
+            tps = [TopicPartition(self.topic, partition) for partition in partitions]
+            found = await consumer.end_offsets(tps)
+            return [int(found[tp]) for tp in tps]
         finally:
             await consumer.stop()
 
