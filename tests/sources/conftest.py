@@ -105,7 +105,7 @@ class Bench:
             "topics": [KafkaTopic(name=self.topic)],
             "group_id": self.group,
             "session_timeout_ms": 6_000,
-            "stall_ms": 4_000,
+            "stall_ms": 15_000,
         }
         return KafkaSettings(**{**options, **changes})
 

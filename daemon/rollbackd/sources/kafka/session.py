@@ -25,7 +25,6 @@ _STOP_SECONDS: Final = 4.0
 _DRAIN_SECONDS: Final = 3.0
 #: A commit to a broker that has not answered lately.
 _HOPELESS_SECONDS: Final = 0.5
-_LONGEST_LOOK_SECONDS: Final = 1.0
 _POLL_MS: Final = 200
 #: While a partition that is not asked for may have room any moment.
 _SHORT_POLL_MS: Final = 5
@@ -63,8 +62,6 @@ class Session(ConsumerRebalanceListener):
         self._assigned = False
         self._ending = False
         self.watchdog = Watchdog(settings, outlets.clock)
-        # often enough that a broker which answers is never taken for one that is down
-        self._look_seconds = min(_LONGEST_LOOK_SECONDS, self.watchdog.down_after / 6)
         #: Whether the brokers were reached.
         self.connected = False
         self.leaving: set[asyncio.Task[object]] = set()
@@ -202,7 +199,7 @@ class Session(ConsumerRebalanceListener):
         )
         try:
             while not poll.done():
-                await asyncio.wait({poll}, timeout=self._look_seconds)
+                await asyncio.wait({poll}, timeout=self.watchdog.look_seconds)
                 await self._look(asked)
         finally:
             if not poll.done():
@@ -213,7 +210,7 @@ class Session(ConsumerRebalanceListener):
 
     async def _look(self, asked: list[TopicPartition]) -> None:
         now = self._outlets.clock.monotonic()
-        if now - self._looked < self._look_seconds:
+        if now - self._looked < self.watchdog.look_seconds:
             return
         self._looked = now
         await self._ask()
@@ -237,7 +234,6 @@ class Session(ConsumerRebalanceListener):
 
     def _report(self) -> None:
         telemetry = self._outlets.telemetry
-        telemetry.kafka_up.set(self.watchdog.in_contact)
         if self.watchdog.in_contact:
             telemetry.kafka_last_poll.set(self._outlets.clock.now() / 1_000)
         for tp in self._partitions:

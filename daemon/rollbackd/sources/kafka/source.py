@@ -85,6 +85,8 @@ class KafkaSource:
         self._progress: dict[TopicPartition, Progress] = {}
         self._session: Session | None = None
         self._leaving: set[asyncio.Task[object]] = set()
+        # when it is asked for: what was noted at the last look may be a second old
+        telemetry.kafka_up.set_function(self.healthy)
 
     def healthy(self) -> bool:
         """Whether a broker has answered lately."""
@@ -137,7 +139,6 @@ class KafkaSource:
             raise AssertionError("a session ends only by an error")
         finally:
             self._session = None
-            self._outlets.telemetry.kafka_up.set(0)
             self._leaving |= session.leaving
         _log.warning("the Kafka consumer is built anew", extra={"cause": cause.value, "why": why})
         return cause

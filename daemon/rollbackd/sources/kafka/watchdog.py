@@ -10,6 +10,10 @@ from rollbackd.clock import Clock
 from rollbackd.settings import KafkaSettings
 from rollbackd.sources.kafka.driver import Consumer
 
+_LONGEST_LOOK_SECONDS: Final = 1.0
+#: A look that comes later than this was delayed by more than a poll.
+_HELD_UP_SECONDS: Final = 1.0
+
 
 class StalledError(Exception):
     """The consumer has made no progress for too long; only a new one helps."""
@@ -27,9 +31,11 @@ class Watchdog:
         self._stall = settings.stall_ms / 1_000
         #: Seconds without an answer after which the source says that it is down.
         self.down_after: Final = self._stall / 3
+        #: Seconds between two looks: so often that a broker which answers is never called down.
+        self.look_seconds: Final = min(_LONGEST_LOOK_SECONDS, self.down_after / 6)
         # A poll waits for a rebalance, and that may wait for a dead member's session to end.
         self._longest_poll = self._stall + settings.session_timeout_ms / 1_000
-        self._polled = self._contact = clock.monotonic()
+        self._polled = self._contact = self._looked = clock.monotonic()
         self._responses: dict[TopicPartition, int | None] = {}
         self._positions: dict[TopicPartition, tuple[int, float]] = {}
 
@@ -64,6 +70,10 @@ class Watchdog:
         Raises StalledError.
         """
         now = self._clock.monotonic()
+        if (late := now - self._looked - self.look_seconds) > _HELD_UP_SECONDS:
+            # We were held up, not the broker: what it has answered meanwhile is yet to be read.
+            self._contact = min(now, self._contact + late)
+        self._looked = now
         if now - self._polled > self._longest_poll:
             raise StalledError("a poll has not returned")
         if now - self._polled > 1:
