@@ -3,10 +3,13 @@
 import os
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.services.fixtures"]
 
+# How long an example takes says how busy the machine is.
+settings.register_profile("any", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any")
 # CI must not depend on the luck of a seed; a developer's run looks for new examples each time.
 settings.register_profile("ci", derandomize=True)
 # For a search of its own: pytest TEST --hypothesis-profile long --timeout 0

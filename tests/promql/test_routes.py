@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rollbackd.model.events import Rows, Sample, Schema
@@ -55,7 +55,8 @@ def state(store: Store) -> dict[Labels, Any]:
     store.dirty.clear()
     return {
         labels: (
-            series.times.tolist(), list(map(repr, series.values)), series.newest, series.origin,
+            series.times.tolist(), list(map(repr, series.values)), series.newest,
+            store._arrivals.origins(series) or {series.origin},
             series.dropped_at, series.stale_at, series.rewrites, series.readers.extent,
         )
         for labels, series in store._series.items()
@@ -64,6 +65,7 @@ def state(store: Store) -> dict[Labels, Any]:
 
 @settings(deadline=None, max_examples=300)
 @given(st.lists(STEP, max_size=12))
+@example([("write", float("nan"), None), ("rows", [(0, -4_000, [0.0, 0.0, 0.0])], "p-0")])
 def test_rows_are_their_samples(steps: list[Any]) -> None:
     """Bounds, lateness, what is read, origins, drops and stale markers are the same."""
     stores = store_for(), store_for()

@@ -218,11 +218,11 @@ class Store:
             return Refusal.TOO_EARLY
         if time_ms < series.newest - self.lateness_ms:
             return Refusal.TOO_LATE
+        self.newest_ms = time_ms if self.newest_ms is None else max(self.newest_ms, time_ms)
         if time_ms < series.newest:
             series.insert(time_ms, value)
             return None
         series.append(time_ms, value)
-        self.newest_ms = time_ms if self.newest_ms is None else max(self.newest_ms, time_ms)
         if len(series.values) >= series.trim_at:
             self._trim(series, now_ms)
         return None
