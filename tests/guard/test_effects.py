@@ -139,7 +139,7 @@ async def test_who_comes_back_after_the_lease_does_not_seal_over_the_next(
 ) -> None:
     """The late one hears that two may have been made; its own right had ended before."""
     heard: list[Receipt] = []
-    guard = await open_guard(effect_lease_seconds=0.05, receipts=heard.append)
+    guard = await open_guard(effect_lease_seconds=0.5, receipts=heard.append)
     other = await open_guard()
     tokens: list[int] = []
     refused: list[Exception] = []

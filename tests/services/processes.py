@@ -46,7 +46,7 @@ class ServerProcess:
     """
 
     name: ClassVar[str]
-    start_seconds: ClassVar[float] = 30.0
+    start_seconds: ClassVar[float] = 90.0
     stop_seconds: ClassVar[float] = 30.0
 
     def __init__(self, directory: Path) -> None:

@@ -16,7 +16,7 @@ class Unleash(ServerProcess):
     """
 
     name = "unleash-server"
-    start_seconds = 60.0
+    start_seconds = 90.0
 
     def __init__(self, directory: Path, database: PostgreSQL) -> None:
         super().__init__(directory)
