@@ -99,6 +99,7 @@ async def obey(request: web.Request, handler: Handler) -> web.StreamResponse:
             return web.Response(status=admission.status, headers=admission.headers)
         return await handler(request)
     except GuardError as refused:
+        request.app[EVENTS].say("http.request", code=refused.counted_as)
         return web.json_response(
             {"error": str(refused)}, status=refused.status, headers=refused.headers
         )

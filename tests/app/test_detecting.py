@@ -20,11 +20,14 @@ from rollbackd.events.record import decode_record
 from rollbackd.evidence.pins import PinsTable
 from rollbackd.model.incidents import Incident, State
 from rollbackd.model.labels import Scope
+from rollbackd.ports import Store
 from rollbackd.rulefmt.rule_files import read_rule_file
 from rollbackd.settings import default_settings
 from rollbackd.settings.detectors import DetectorSettings, DuplicateEffectsBounds
+from rollbackd.sources.kafka.partition import REFILL
 from rollbackd.telemetry import Telemetry
 from tests.incidents.samples import NOW, opened
+from tests.stores.samples import record_of
 
 PINS = {"INDEX_HASH": "a1", "PROMPT_VER": "p-1", "MODEL_VER": "m-1"}
 OTHER = {**PINS, "INDEX_HASH": "b2"}
@@ -41,7 +44,9 @@ groups:
 class Line:
     """Intake, detectors and engine with the shipped rules, on a clock that stands still."""
 
-    def __init__(self, settings: DetectorSettings | None = None) -> None:
+    def __init__(
+        self, settings: DetectorSettings | None = None, *, store: Store | None = None
+    ) -> None:
         whole = msgspec.structs.replace(
             default_settings(), detectors=settings or DetectorSettings()
         )
@@ -51,11 +56,11 @@ class Line:
         self.clock = ManualClock(NOW)
         self.telemetry = Telemetry(CollectorRegistry())
         self.incidents: list[Incident] = []
-        changes, store = Changes(), MemoryStore()
-        baselines = Baselines(lambda: self.engine, store)
+        changes, self.store = Changes(), store or MemoryStore()
+        baselines = Baselines(lambda: self.engine, self.store)
         self.intake = Intake(
             engine=lambda: self.engine,
-            store=store,
+            store=self.store,
             pins=PinsTable(self.telemetry),
             clock=self.clock,
             telemetry=self.telemetry,
@@ -74,11 +79,13 @@ class Line:
             changes=changes,
         )
 
-    async def take(self, *events: dict[str, Any], origin: str = "t-0") -> None:
+    async def take(
+        self, *events: dict[str, Any], origin: str = "t-0", source: str = "kafka"
+    ) -> None:
         """Each as a record of its own."""
         for event in events:
             batch = decode_record(json.dumps(event).encode(), now_ms=self.clock.now())
-            await self.intake.ingest(batch, source="kafka", origin=origin)
+            await self.intake.ingest(batch, source=source, origin=origin)
 
     def value(self, expr: str) -> float | None:
         """Of the one element, None where there is none."""
@@ -125,6 +132,28 @@ async def test_the_first_receipts_ever_can_be_duplicates() -> None:
     assert line.firing() == {"DuplicateEffects"}
 
 
+@pytest.mark.parametrize(
+    ("source", "firing", "refused"),
+    [("kafka", {"DuplicateEffects"}, 0), (REFILL, set(), 1)],
+)
+async def test_a_late_duplicate_fires_unless_it_is_read_again(
+    source: str, firing: set[str], refused: int
+) -> None:
+    line = Line()
+    await line.take(event("effect.receipt", -5, key="order-2", effect_id="e"), origin="t-1")
+    late = [event("effect.receipt", -90 + n, key="order-1", effect_id=str(n)) for n in range(2)]
+    await line.take(*late, source=source)
+    assert line.firing() == firing
+    assert line.metric("samples_refused_total", reason="too_late") == refused
+
+
+async def test_other_facts_that_are_late_are_counted_as_refused() -> None:
+    line = Line()
+    told = {"arm": "canary", "user": "u", "pins": PINS}
+    await line.take(*[event("answer.served", seconds, **told) for seconds in (0, -61)])
+    assert line.metric("samples_refused_total", reason="too_late") == 1
+
+
 async def test_a_reader_of_another_index_fires_the_shipped_rule() -> None:
     line = Line()
     await line.take(known_good(), heartbeat(-1))
@@ -141,6 +170,41 @@ async def test_an_index_that_was_announced_may_be_read_beside_the_known_good_one
     third = {**PINS, "INDEX_HASH": "c3"}
     await line.take(heartbeat(reader="r-3", pins=third))
     assert line.value("max(index_mismatch)") == 1
+
+
+async def test_an_announced_index_outlives_other_changes_and_a_restart() -> None:
+    """A swap that was told of is no mismatch, however much was changed since."""
+    line = Line(DetectorSettings(changes=3))
+    swap = event("change", -50, kind="index", subject="docs", after="b2")
+    flags = [event("change", n, kind="flag", subject=f"f{n}") for n in range(-40, -10)]
+    await line.take(known_good(), swap, *flags, heartbeat(pins=OTHER))
+    assert line.value("max(index_mismatch)") == 0
+    restarted = Line(store=line.store)
+    await restarted.intake.restore()
+    await restarted.take(heartbeat(pins=OTHER))
+    assert restarted.value("max(index_mismatch)") == 0
+
+
+async def test_an_index_that_is_announced_for_every_region_is_one_of_each() -> None:
+    """A change that names no region is one of the service."""
+    line = Line()
+    swap = event("change", -50, kind="index", subject="docs", after="b2")
+    del swap["region"]
+    await line.take(known_good(), swap, heartbeat(pins=OTHER))
+    assert line.value("max(index_mismatch)") == 0
+
+
+async def test_an_index_that_we_flipped_away_from_is_a_mismatch_after_a_restart_too() -> None:
+    """What is flipped back is announced no more, although the store still has the change."""
+    line = Line()
+    swap = event("change", -50, kind="index", subject="docs", after="b2")
+    await line.take(known_good(), swap)
+    flipped = incident(State.WATCHING, NOW - 30_000)
+    await line.store.open_incident(flipped, record_of(flipped))
+    restarted = Line(store=line.store)
+    await restarted.intake.restore()
+    await restarted.take(heartbeat(pins=OTHER))
+    assert restarted.value("max(index_mismatch)") == 1
 
 
 async def test_a_new_known_good_set_ends_what_was_announced_before_it() -> None:

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from rollbackd.app.evaluation import EvaluationLoop
 from rollbackd.clock import ManualClock
+from rollbackd.errors import TemporaryError
 from rollbackd.model.triggers import Trigger
 from rollbackd.telemetry import Telemetry
 from rollbackd.triggers.engine import Engine
@@ -41,8 +43,13 @@ class Desk:
     def __init__(self) -> None:
         self.transitions: list[Trigger] = []
         self.telemetry = Telemetry(CollectorRegistry())
+        #: How often the store cannot be reached.
+        self.outages = 0
 
     async def dispatch(self, transitions: list[Trigger], _firing: list[Trigger]) -> None:
+        if self.outages:
+            self.outages -= 1
+            raise TemporaryError("the store is down")
         self.transitions += transitions
 
 
@@ -84,3 +91,18 @@ async def test_a_reload_within_a_round_leaves_the_rest_to_the_new_engine() -> No
     assert 0 < found < 5
     await loop.turn()
     assert states(desk.transitions) == [(f"R{n}", "firing") for n in range(5)]
+
+
+async def test_a_trigger_that_is_dispatched_again_is_counted_once() -> None:
+    """The store was down: what had begun to fire is looked at again, and began once."""
+    engine, desk = engine_of(RULES), Desk()
+    desk.outages = 2
+    feed(engine, "x", 0.5, T0)
+    loop = loop_of(lambda: engine, desk)
+    for _ in range(2):
+        with pytest.raises(TemporaryError):
+            await loop.turn()
+    await loop.turn()
+    assert states(desk.transitions) == [("R0", "firing")]
+    read = desk.telemetry.registry.get_sample_value
+    assert read("rollbackd_triggers_total", {"rule": "R0"}) == 1

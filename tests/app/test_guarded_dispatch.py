@@ -474,6 +474,19 @@ async def test_an_opening_without_an_answer_is_offered_again(
     assert len(await desk.incidents()) == len(desk.runner.open) == 1
 
 
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_refusal_without_an_answer_is_written_down_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, *, stored: bool
+) -> None:
+    """It is refused again in the same evaluation, and that is no other refusal."""
+    desk.dispatcher.pause = Pause(reason="drill", by="eve", since_ms=1)
+    await lost_reply(desk, monkeypatch, stored=stored)
+    for _ in range(2):
+        await desk.fire(trigger_of(), new=False)
+    assert await desk.reasons() == [Reason.PAUSED]
+    assert desk.count("guard_blocks", guard="paused") == 1
+
+
 @pytest.mark.parametrize("paused", [True, False])
 async def test_an_opening_that_may_be_over_is_not_offered_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, *, paused: bool

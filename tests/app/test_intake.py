@@ -10,8 +10,10 @@ from prometheus_client import CollectorRegistry
 from rollbackd.app.intake import Intake
 from rollbackd.clock import ManualClock
 from rollbackd.connections.sqlite import Database
+from rollbackd.errors import TemporaryError
 from rollbackd.evidence.pins import PinsTable
 from rollbackd.model.events import Alert, AlertStatus, Batch, KnownGood
+from rollbackd.model.facts import ChangeEvent, ChangeKind
 from rollbackd.model.labels import Scope
 from rollbackd.notifications.standing import identities_of
 from rollbackd.stores.sqlite import SQLiteStore
@@ -71,3 +73,21 @@ async def test_a_set_that_is_read_again_is_no_new_one(desk: Desk, source: str, k
     known_good = KnownGood(scope=Scope("rag"), pins={"PROMPT_VER": "p-1"}, recorded_at_ms=NOW)
     await desk.intake.ingest(Batch(known_good=[known_good]), source=source)
     assert len(await desk.store.known_good_sets()) == kept
+
+
+@pytest.mark.parametrize(("source", "kept"), [("kafka", 1), ("http", 1), ("kafka-refill", 0)])
+async def test_a_change_is_durable_when_it_was_taken(desk: Desk, source: str, kept: int) -> None:
+    """One that is read again is in the store already, and only noted."""
+    swap = ChangeEvent(scope=Scope("rag"), kind=ChangeKind.INDEX, subject="docs", time_ms=NOW)
+    await desk.intake.ingest(Batch(changes=[swap]), source=source)
+    assert len(await desk.store.changes()) == kept
+    assert desk.intake.changes.newest(swap.scope, swap.kind) == swap
+
+
+async def test_a_change_that_cannot_be_stored_is_not_taken(desk: Desk) -> None:
+    """Its sender hears of it, and says it again."""
+    swap = ChangeEvent(scope=Scope("rag"), kind=ChangeKind.INDEX, subject="docs", time_ms=NOW)
+    await desk.store.close()
+    with pytest.raises(TemporaryError):
+        await desk.intake.ingest(Batch(changes=[swap]), source="http")
+    assert desk.intake.changes.newest(swap.scope, swap.kind) is None

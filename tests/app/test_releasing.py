@@ -75,6 +75,15 @@ async def test_what_carries_no_trip_is_not_released(world: World) -> None:
     assert (await world.versions())["flag:canary"] == version
 
 
+async def test_the_cache_is_never_released(world: World) -> None:
+    """Its generation only grows: under an earlier one the bad version's answers come back."""
+    before = await world.controls.read(SCOPE, "cache")
+    assert before.trip is not None
+    with pytest.raises(ValueError, match=r"`cache` of .* only grows"):
+        await release(world, "cache")
+    assert await world.controls.read(SCOPE, "cache") == before
+
+
 async def test_an_open_incident_keeps_its_controls(world: World) -> None:
     """Its trip is what the incident is about."""
     second = await _second(world)

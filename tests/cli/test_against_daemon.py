@@ -132,9 +132,18 @@ def test_a_pause_is_in_force_until_it_is_ended(run: Run, url: str) -> None:
     assert orjson.loads(run("status", "-o", "json", "--url", url).stdout)["paused"] is None
 
 
-def test_an_unknown_incident_or_branch_is_one_clear_line(run: Run, url: str) -> None:
+def test_what_is_not_there_is_one_clear_line_with_its_own_fix(run: Run, url: str) -> None:
     """In the daemon's words."""
     unknown = run("incidents", "nope", "--url", url)
     assert (unknown.exit_code, "there is no `nope`" in unknown.stderr) == (1, True)
+    assert "check the id" in unknown.stderr
+    unlatched = run("unlatch", "rag", "-r", "x", "--url", url)
+    assert (unlatched.exit_code, unlatched.stderr.splitlines()) == (
+        1,
+        [
+            "error: the daemon refused (404): nothing is latched on `rag/global`",
+            "  fix: `rollbackd status` shows under `guardrails` what is latched",
+        ],
+    )
     branch = run("pull", "nonsense", "--scope", "rag/eu", "-r", "x", "--url", url)
     assert (branch.exit_code, "`nonsense` is not in the tree" in branch.stderr) == (1, True)

@@ -92,6 +92,19 @@ def test_a_daemon_is_asked_and_its_answer_is_a_tree(run: Run, fake: FakeDaemon) 
         assert line in page.stdout, line
 
 
+def test_values_are_told_from_the_bound_that_they_are_compared_with(
+    run: Run, fake: FakeDaemon
+) -> None:
+    """Six digits, and more where 0.15 would be read for what is above it."""
+    (close, far) = ({"labels": {"a": n}, "value": v} for n, v in (("1", 0.15000004), ("2", 0.25)))
+    selector = {"gist": "x", "text": "x", "kind": "vector", "elements": [close, far], "total": 2}
+    tree = {**selector, "gist": "> 0.15", "bound": 0.15, "children": [selector]}
+    fake.answer("GET /api/v1/explain", {"now_ms": 1, "explanations": [{**ANSWER, "tree": tree}]})
+    shown = run("explain", "QualityDrift", "--url", fake.url).stdout
+    assert shown.count('0.15000004  {a="1"}') == 2
+    assert shown.count('0.25  {a="2"}') == 2
+
+
 def test_json_is_the_answer_itself(run: Run, fake: FakeDaemon) -> None:
     """A script gets the numbers."""
     answer = {"now_ms": 1, "explanations": [ANSWER]}

@@ -8,11 +8,13 @@ from rich.console import Console
 from rollbackd.cli.incident_story import tell
 from rollbackd.cli.phrases import moment
 from rollbackd.incidents import messages as m
+from rollbackd.incidents.joining import with_trigger
 from rollbackd.incidents.step import step
 from rollbackd.model.incidents import Incident, Intent, State
 from rollbackd.model.levers import Change, LeverKind, Observation, Op, Target
+from rollbackd.model.triggers import TargetReading, Verdict
 from rollbackd.ports import IncidentDetail
-from tests.incidents.samples import MINUTE, NOW, SCOPE, opened
+from tests.incidents.samples import MINUTE, NOW, SCOPE, opened, trigger_of
 
 
 def acting() -> Incident:
@@ -46,3 +48,22 @@ def test_who_waits_for_nothing_does_not_say_so() -> None:
     """Nor who was ended while an act was in hand."""
     for incident in (opened(), replace(acting(), state=State.ABORTED, closed_at_ms=NOW)):
         assert "waiting for" not in page(IncidentDetail(incident=incident, journal=[]))
+
+
+def test_a_reading_is_told_from_its_bound() -> None:
+    """A red 0.150004 is not shown as the 0.15 that it is not below."""
+    close = TargetReading(
+        name="drift", verdict=Verdict.RED, value=0.150004, bound=0.15, direction="below"
+    )
+    told = page(IncidentDetail(incident=replace(opened(), readings=[close]), journal=[]))
+    assert "drift   0.150004  below 0.15  red" in told
+
+
+def test_a_rule_that_flapped_takes_one_line() -> None:
+    """How often it fired and its last value; other label sets are counted."""
+    flapped = opened()
+    for value in (0.25, 0.125):
+        flapped = with_trigger(flapped, trigger_of(value=value))
+    told = page(IncidentDetail(incident=replace(flapped, unlisted={"Duplicates": 7}), journal=[]))
+    assert "quality_regression = 0.5  3 times, last 0.125  it went wrong" in told
+    assert "Duplicates fired 7 more times on other labels" in told

@@ -58,6 +58,8 @@ LIVE = {
     "scope": "rag/eu",
     "arms": {"baseline": {**NEW_SET["pins"], "PROMPT_VER": "p-3"}, "canary": {"PROMPT_VER": "p-4"}},
     "controls": {**NEW_SET["controls"], "alias:docs_live": {"index": "docs_vB"}},
+    "targets": {"qdrant:docs": {"value": {"collection": "docs_vA"}, "facts": {"documents": 9}}},
+    "not_observed": {},
     "in_force": NEW,
 }
 
@@ -203,7 +205,53 @@ def test_no_difference_is_said(run: Run, daemon: FakeDaemon) -> None:
                 "b": "index=docs_vB",
             },
         ],
+        "not_compared": {"baseline": "nothing is measured for a comparison"},
     }
+
+
+AS_RECORDED = {**LIVE, "arms": {"baseline": NEW_SET["pins"]}, "controls": NEW_SET["controls"]}
+
+
+def test_what_is_as_it_was_recorded_does_not_differ(run: Run, daemon: FakeDaemon) -> None:
+    """A count that grew since is no move; what nobody compared is said."""
+    daemon.answer("GET /api/v1/pins/live/rag/eu", AS_RECORDED)
+    same = run("pins", "diff", NEW, "--exit-code", "--url", daemon.url)
+    assert same.exit_code == 0
+    assert same.stdout == (
+        f"{NEW} and current do not differ in what was compared\n"
+        "not compared: baseline: nothing is measured for a comparison\n"
+    )
+
+
+def test_a_target_that_moved_is_a_difference(run: Run, daemon: FakeDaemon) -> None:
+    """Though pins and controls are the recorded ones; and so is one that the set does not have."""
+    targets = {
+        "qdrant:docs": {"value": {"collection": "docs_vB"}},
+        "edge:docs": {"value": {"a": 1}},
+    }
+    daemon.answer("GET /api/v1/pins/live/rag/eu", {**AS_RECORDED, "targets": targets})
+    found = run("pins", "diff", NEW, "--exit-code", "-o", "json", "--url", daemon.url)
+    assert found.exit_code == 1
+    assert orjson.loads(found.stdout)["differences"] == [
+        {"part": "target", "name": "edge:docs", "a": None, "b": "a=1"},
+        {
+            "part": "target",
+            "name": "qdrant:docs",
+            "a": "collection=docs_vA documents=120345",
+            "b": "collection=docs_vB",
+        },
+    ]
+
+
+def test_a_target_that_cannot_be_read_is_not_called_the_same(run: Run, daemon: FakeDaemon) -> None:
+    """Nobody knows; a script that asks for an exit code is told so."""
+    unread = {"targets": {}, "not_observed": {"qdrant:docs": "no answer within 3 s"}}
+    daemon.answer("GET /api/v1/pins/live/rag/eu", {**AS_RECORDED, **unread})
+    outcome = run("pins", "diff", NEW, "--exit-code", "--url", daemon.url)
+    assert outcome.exit_code == 1
+    assert "do not differ in what was compared\n" in outcome.stdout
+    assert "not compared: target qdrant:docs: no answer within 3 s\n" in outcome.stdout
+    assert run("pins", "diff", NEW, "--url", daemon.url).exit_code == 0
 
 
 def test_an_arm_that_was_not_seen_is_no_difference(run: Run, daemon: FakeDaemon) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from rollbackd.cli.main import app
@@ -71,3 +72,12 @@ def test_without_a_mapping_events_are_native() -> None:
 )
 def test_what_shows_nothing_fails(text: str, arguments: list[str], code: int) -> None:
     assert shown(text, *arguments).exit_code == code
+
+
+@pytest.mark.parametrize("body", ["values: {delta_s: 0.3}", "pins: {MODEL_VER: m}"])
+def test_a_time_in_another_unit_is_warned_of(body: str) -> None:
+    said = f"{{event: answer.served, service: rag, ts: 1795377, {body}}}"
+    result = shown(json.dumps(yaml.safe_load(said)))
+    assert result.exit_code == 0
+    assert "warning  its time is 1970-01-21T18:42:57.000Z: is it in another unit?" in result.stdout
+    assert "warning" not in shown(json.dumps(yaml.safe_load(said) | {"ts": 1795377600})).stdout

@@ -54,7 +54,7 @@ def test_the_screen_shows_series_checklist_controls_hold_and_log() -> None:
         "12.5 s = 8m 20s at 40x",
         "canary  30%",
         "7,000 events sent",
-        "over the pinned baseline, all users: 0.210  threshold 0.15",
+        "over the pinned baseline, all users: 0.21  threshold 0.15",
         "✔  flipping       +2.00 s",
         "▶  watching       +3.50 s",
         "-  throttling  not needed",
@@ -137,7 +137,7 @@ def test_plain_lines_say_each_thing_once() -> None:
     lines = console.file.getvalue().splitlines()
     assert lines[:3] == [
         " 12.5 s  the story so far",
-        " 12.5 s  ΔS drift p95 0.210, threshold 0.15 (canary 30%)",
+        " 12.5 s  ΔS drift p95 0.21, threshold 0.15 (canary 30%)",
         " 12.5 s  (new) => detected: trigger_fired",
     ]
     assert lines[-1] == " 12.5 s  green for 50 % of the hold"

@@ -130,6 +130,16 @@ async def test_the_refusal_of_an_intent_is_the_one_that_is_shown() -> None:
         check_shape("degrade", {"level": 7})
 
 
+def test_a_fence_for_nobody_is_said_to_be_refused() -> None:
+    """`none` is a value of `scope`, and no way to block."""
+    (row,) = re.findall(r"^\| `scope` \| `writes` \| (.*) \|$", TEXT, re.MULTILINE)
+    assert "`none`" in row
+    assert "refused with `blocked: true`" in row
+    check_shape("writes", {"blocked": False, "scope": "none"})
+    with pytest.raises(ValueError, match="blocks nobody"):
+        check_shape("writes", {"blocked": True, "scope": "none"})
+
+
 async def test_every_key_is_documented(controls: RedisControls, backend: RedisBackend) -> None:
     """Whatever the controls leave in Redis stands on the page."""
     del controls

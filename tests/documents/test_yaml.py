@@ -146,3 +146,21 @@ def test_a_line_that_is_not_there_is_empty() -> None:
     """Line numbers may come from elsewhere."""
     assert (source_line("a", 0), source_line("a", 2)) == ("", "")
     assert source_line("a\x0bb\nc", 2) == "c"
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("a: {path: $.a[0].b, unit: ms -> s}\n", "bracket or brace in quotes"),
+        ("a: [x[0], b]\n", "bracket or brace in quotes"),
+        ("a: {path: @.name}\n", "begins with it in quotes"),
+        ("a: [1\nb: 2\n", ""),
+        ("a: \t\tb: c\n", ""),
+    ],
+)
+def test_a_text_that_needs_quotes_is_told_so(text: str, fix: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        compose(text, file="f.yaml")
+    said = caught.value.diagnostics[0].fix
+    assert fix in said
+    assert bool(said) == bool(fix)

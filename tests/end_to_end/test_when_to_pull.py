@@ -52,7 +52,9 @@ LINES: Final = {
     "W2": Line("coverage-drop", QUALITY, frozenset({"CoverageLow"})),
     "W3": Line("lambda-flips", QUALITY, frozenset({"LambdaFlips"})),
     "W4": Line("tool-loops", QUALITY, frozenset({"ToolLoops"})),
-    "W5": Line("errors-canary", QUALITY, frozenset({"CanaryErrorRatio"}), 11.0),
+    "W5": Line(
+        "errors-canary", QUALITY, frozenset({"CanaryErrorRatio", "CanaryErrorsFarOver"}), 11.0
+    ),
     "W6": Line("throttle-storm", COST, frozenset({"ThrottleStorm"}), 5.0),
     "W7": Line("latency-doubles", COST, frozenset({"LatencyP99Doubled", "LatencyFarOver"})),
     "W8": Line("cache-foreign-pins", RETRIEVER, frozenset({"CachePoisoning"})),

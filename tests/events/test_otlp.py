@@ -1,7 +1,7 @@
 """OTLP metrics in both encodings, written with OpenTelemetry's own classes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -43,12 +43,18 @@ def attribute(key: str, **value: Any) -> dict[str, Any]:
 
 
 def read(
-    metrics: Sequence[dict[str, Any]], encoding: str, memory: Decoders | None = None
+    metrics: Sequence[dict[str, Any]],
+    encoding: str,
+    memory: Decoders | None = None,
+    resource: Mapping[str, str] = RESOURCE,
+    now_ms: int = NOW + 60_000,
 ) -> tuple[dict[str, float], Collector, str]:
     """Series as text -> its last value; what was collected, and what was wrong."""
     into = Collector()
-    body = encoded(metrics_request(*metrics, resource=RESOURCE), encoding)
-    rejected = decode_records([body], into, format=encoding, headers={}, now_ms=NOW, memory=memory)
+    body = encoded(metrics_request(*metrics, resource=resource), encoding)
+    rejected = decode_records(
+        [body], into, format=encoding, headers={}, now_ms=now_ms, memory=memory
+    )
     found = {format_labels(s.labels): s.value for s in into.samples}
     return found, into, str(rejected[0][1]) if rejected else ""
 
@@ -117,6 +123,21 @@ def test_which_resource_attributes_are_labels_is_settable(encoding: str) -> None
     memory = Decoders(FormatSettings(otlp_resource_labels={"host.name": "host"}))
     gauge = {"name": "g", "gauge": {"data_points": [{"as_int": 3, "time_unix_nano": NS}]}}
     assert read([gauge], encoding, memory)[0] == {'g{host="h-1"}': 3.0}
+
+
+@ENCODINGS
+def test_two_processes_of_a_service_have_series_of_their_own(encoding: str) -> None:
+    """In one series each value of the other would look like a restart of the counter."""
+    total = {"is_monotonic": True, "aggregation_temporality": CUMULATIVE}
+    metric = {"name": "c", "sum": {**total, "data_points": [point(4.5)]}}
+    found = [
+        series
+        for pod in ("a", "b")
+        for series in read([metric], encoding, resource=RESOURCE | {"service.instance.id": pod})[0]
+    ]
+    assert found == [
+        f'c_total{{instance="{pod}", region="eu", service="rag"}}' for pod in ("a", "b")
+    ]
 
 
 def histogram(temporality: int = CUMULATIVE, **changes: Any) -> dict[str, Any]:
@@ -232,6 +253,49 @@ def test_deltas_of_a_counter_are_added_up(encoding: str) -> None:
     assert (list(into.samples), into.refused) == ([], {"delta": 1})
 
 
+SECOND = 1_000_000_000
+
+
+def totals(encoding: str, *deltas: tuple[str, float, int], now_ms: int) -> list[tuple[int, float]]:
+    """(seconds after NOW, value) of all that (host, delta, seconds after NOW) become."""
+    memory, found = Decoders(), []
+    for host, value, seconds in deltas:
+        metric = counter(value, NS + seconds * SECOND, NS + (seconds - 1) * SECOND)
+        resource = {"service.name": "rag", "host.name": host}
+        _, into, _ = read([metric], encoding, memory, resource, now_ms)
+        found += [((sample.time_ms - NOW) // 1_000, sample.value) for sample in into.samples]
+    return found
+
+
+@ENCODINGS
+def test_deltas_of_processes_that_share_a_series_have_one_total(encoding: str) -> None:
+    """At one time, and in turn; a total does not go back in time, and loses nothing."""
+    deltas = [("a", 100.0, 1), ("b", 1.0, 1), ("b", 2.0, 3), ("a", 50.0, 2), ("b", 2.0, 3)]
+    assert totals(encoding, *deltas, now_ms=NOW + 60_000) == [
+        (0, 0.0), (1, 100.0), (1, 101.0), (3, 103.0), (3, 153.0), (3, 153.0),
+    ]  # fmt: skip
+
+
+@ENCODINGS
+def test_a_clock_that_is_ahead_does_not_take_a_shared_total_with_it(encoding: str) -> None:
+    deltas = [("ahead", 1.0, 3_600), ("b", 1.0, 4), ("ahead", 1.0, 3_610), ("b", 1.0, 5)]
+    assert totals(encoding, *deltas, now_ms=NOW + 5_000) == [
+        (5, 0.0), (5, 1.0), (5, 2.0), (5, 3.0), (5, 4.0),
+    ]  # fmt: skip
+
+
+@ENCODINGS
+def test_attributes_in_another_order_are_the_same_series(encoding: str) -> None:
+    attributes = [attribute("code", string_value="500"), attribute("m", string_value="g")]
+    memory, seen = Decoders(), []
+    for number, order in enumerate((attributes, attributes[::-1])):
+        metric = counter(5.0, NS + number * SECOND, 0)
+        metric["sum"]["data_points"][0]["attributes"] = order
+        seen += read([metric], encoding, memory)[0].items()
+    series = 'c_total{code="500", m="g", region="eu", service="rag"}'
+    assert seen == [(series, 5.0), (series, 10.0)]
+
+
 @ENCODINGS
 def test_deltas_of_a_histogram_are_added_up(encoding: str) -> None:
     memory = Decoders()
@@ -243,7 +307,10 @@ def test_deltas_of_a_histogram_are_added_up(encoding: str) -> None:
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b"{}", "resourceMetrics"),
+        (b'{"service": "rag"}', "resourceMetrics"),
+        (b"null", "object"),
+        (b"[]", "object"),
+        (b'{"resourceMetrics": 3, "x": null}', "array"),
         (b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":3}]}]}]}', "str"),
         (b"{", "not JSON"),
     ],
@@ -253,6 +320,23 @@ def test_what_is_no_request_is_rejected(body: bytes, why: str) -> None:
         decode_record(body, format="otlp_json", now_ms=NOW)
     with pytest.raises(Rejected, match="not a protobuf ExportMetricsServiceRequest"):
         decode_record(b"\xff" + body, format="otlp_protobuf", now_ms=NOW)
+
+
+NULLS = '{"name": "g", "unit": null, "gauge": {"dataPoints": [{"asInt": 1, "attributes": null}]}}'
+
+
+@pytest.mark.parametrize(
+    ("body", "samples"),
+    [
+        ("{}", 0),
+        ('{"resourceMetrics": null}', 0),
+        ('{"resourceMetrics": [{"resource": null, "scopeMetrics": null}]}', 0),
+        (f'{{"resourceMetrics": [{{"scopeMetrics": [{{"metrics": [{NULLS}]}}]}}]}}', 1),
+    ],
+)
+def test_null_is_the_default_of_a_field(body: str, samples: int) -> None:
+    """As protobuf's JSON has it; a request may be empty."""
+    assert len(decode_record(body.encode(), format="otlp_json", now_ms=NOW).samples) == samples
 
 
 def test_json_numbers_may_be_text() -> None:

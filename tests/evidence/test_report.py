@@ -20,10 +20,12 @@ from rollbackd.evidence.markdown import render_markdown
 from rollbackd.evidence.page import render_page
 from rollbackd.evidence.pins import PinsTable
 from rollbackd.evidence.report import FileReporter
+from rollbackd.evidence.wording import time
+from rollbackd.incidents.joining import with_trigger
 from rollbackd.model.controls import Control
 from rollbackd.model.decisions import Reason
 from rollbackd.model.events import PinsSeen
-from rollbackd.model.incidents import Incident, MeasureStatus, RootCause, State
+from rollbackd.model.incidents import Incident, MeasureStatus, RootCause, State, TracePoint
 from rollbackd.model.labels import Scope
 from rollbackd.ports import IncidentDetail
 from rollbackd.telemetry import Telemetry
@@ -95,6 +97,36 @@ def test_the_report_reads_as_written_down() -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(text)
     assert text == golden.read_text()
+
+
+def test_a_reading_is_told_from_its_bound() -> None:
+    """Both forms: a red 0.1000004 is not shown as the 0.1 that it is not below."""
+    bundle = drift_bundle()
+    incident = bundle.incident
+    target = next(t for t in incident.policy.exit_targets if t.below == 0.1)
+    readings = [
+        replace(reading, value=0.1000004) if reading.name == target.name else reading
+        for reading in incident.readings
+    ]
+    trace = [TracePoint(at_ms=incident.opened_at_ms, values={target.name: 0.1000004})]
+    close = replace(bundle, incident=replace(incident, readings=readings, trace=trace))
+    assert f"| {target.name} | 0.1000004 | below 0.1 |" in render_markdown(close)
+    page = render_page(close)
+    assert "to 0.1000004, wanted below 0.1," in page
+    assert f"{time(incident.opened_at_ms)}: 0.1000004" in page
+
+
+def test_a_rule_that_flapped_is_told_in_one_line() -> None:
+    """Both forms say how often it fired, its last value, and what there was no room to name."""
+    flapped = opened()
+    for value in (0.25, 0.125):
+        flapped = with_trigger(flapped, trigger_of(value=value))
+    for text in (
+        render_markdown(bundled(replace(flapped, unlisted={"Duplicates": 7}))),
+        render_page(bundled(replace(flapped, unlisted={"Duplicates": 7}))),
+    ):
+        assert text.count("0.5 (3 times, last 0.125 at 14:13:20.000)") == 1
+        assert "Duplicates fired 7 more times on labels that only the timeline names" in text
 
 
 def test_the_path_of_a_report_leads_there_from_everywhere(

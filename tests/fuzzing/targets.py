@@ -213,9 +213,9 @@ def _refused(diagnostics: Iterable[Diagnostic], text: str, counts: Counts) -> bo
 
 
 def _tiny_store() -> Store:
-    store = Store(lateness_ms=0, ahead_ms=1 << 40, max_series=1_000, retain_ms=1 << 40)
+    store = Store(lateness_ms=0, ahead_ms=0, max_series=1_000, retain_ms=1 << 40)
     store.register(compile_expr('{__name__=~".+"}').reads[0][0], window_ms=0)
-    store.ingest(_samples(), _START_MS)
+    store.ingest(_samples(), _START_MS + len(VALUES) * _STEP_MS)
     return store
 
 

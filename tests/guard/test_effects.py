@@ -92,6 +92,35 @@ async def test_an_effect_that_surely_failed_may_be_tried_again(
     assert (receipt.decision, receipt.result) == ("new", "ok")
 
 
+@pytest.mark.parametrize(("checks", "status"), [(1, None), (2, Status.UNKNOWN)])
+async def test_an_effect_that_ends_by_its_first_check_was_not_made(
+    board: Board, open_guard: OpenGuard, flavor: str, checks: int, status: Status | None
+) -> None:
+    """It asks right before the effect; one that asks again may have made a part of it."""
+    guard = await open_guard(poll_seconds=4.0, lease_seconds=60.0)
+    loop = asyncio.get_running_loop()
+
+    async def freeze() -> None:
+        await board.freeze()
+        await until(lambda: not guard.local.writes_allowed())
+
+    def meet(claim: Claim) -> Any:
+        for _ in range(checks - 1):
+            claim.check()
+        if flavor == "threads":
+            asyncio.run_coroutine_threadsafe(freeze(), loop).result(20)
+            return claim.check()
+        return later(claim)
+
+    async def later(claim: Claim) -> None:
+        await freeze()
+        claim.check()
+
+    with guard.local.write() as write, pytest.raises(WriteRefusedError):
+        await guard.do("once", write, KEY, as_flavor(flavor, meet))
+    assert [each.status for each in await guard.do("open_effects")] == ([status] if status else [])
+
+
 @pytest.mark.parametrize("happened", [True, False])
 async def test_an_effect_in_doubt_is_looked_up_before_anything_else(
     open_guard: OpenGuard, flavor: str, *, happened: bool

@@ -62,7 +62,8 @@ async def test_a_freeze_refuses_with_503_and_retry_after(
     with pytest.raises(WriteRefusedError) as refused:
         guard.write(idempotent=idempotent)
     assert refused.value.reason is Refusal.FROZEN
-    assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "30"})
+    assert (refused.value.status, refused.value.counted_as) == (503, 423)
+    assert refused.value.headers == {"Retry-After": "30", "X-Rollbackd-Refused": "frozen"}
 
 
 async def test_a_write_that_began_before_a_freeze_does_not_go_on(
@@ -182,8 +183,8 @@ async def test_a_value_that_cannot_be_used_leaves_the_last_one(
 async def test_a_hint_is_heard_long_before_the_next_poll(
     board: Board, open_guard: OpenGuard
 ) -> None:
-    """The poll is an hour away."""
-    guard = (await open_guard(poll_seconds=3600.0, lease_seconds=7200.0)).local
+    """The poll is minutes away."""
+    guard = (await open_guard(poll_seconds=500.0, lease_seconds=540.0)).local
     await until(lambda: guard.age_seconds is not None)
 
     async def tripped() -> bool:
@@ -218,6 +219,32 @@ async def test_it_says_with_what_it_runs_and_signs_off(
     assert client.hgetall(READERS) == {}
     assert client.zcard("rollbackd:{rag/eu-1}:guard:seen") == 0
     client.close()
+
+
+async def test_with_a_write_under_way_it_does_not_sign_off(
+    open_guard: OpenGuard, backend: RedisBackend
+) -> None:
+    """The freeze waits for its lease; nothing more is let in, and the write may not go on."""
+    opened = await open_guard(poll_seconds=4.0, lease_seconds=60.0)
+    guard = opened.local
+    client = redis.Redis.from_url(backend.url)
+    with guard.write() as write:
+        write.check()
+        await opened.close()
+        assert client.hkeys(READERS) == [guard.reader_id.encode()]
+        for refused in (write.check, guard.write, lambda: guard.write(idempotent=True)):
+            with pytest.raises(WriteRefusedError) as error:
+                refused()
+            assert error.value.reason is Refusal.STALE
+    client.close()
+
+
+async def test_a_lease_that_outlives_the_memory_of_readers_is_refused(
+    open_guard: OpenGuard,
+) -> None:
+    """A freeze would be confirmed without a reader that may still write."""
+    with pytest.raises(ValueError, match="it has to be under 545 s"):
+        await open_guard(lease_seconds=546.0)
 
 
 async def test_a_restarted_server_gets_its_scripts_again(

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollbackd.guard import Arm, BreakerOpenError, BreakerState, CircuitBreaker, idempotency_key
+from rollbackd.guard import (
+    Arm,
+    BreakerOpenError,
+    BreakerState,
+    CircuitBreaker,
+    Refusal,
+    WriteRefusedError,
+    idempotency_key,
+)
 from rollbackd.guard.admission import Limit, LocalBuckets
 from rollbackd.guard.bucketing import arm_of, bucket, canary_share
 from rollbackd.guard.cache_keys import KEY_PINS, cache_key
@@ -166,3 +174,49 @@ def test_it_needs_nothing_of_the_daemon() -> None:
         "assert not other & {'aiohttp', 'msgspec'} and 'redis' in other, other\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("reason", "counted_as", "header"),
+    [
+        (Refusal.FROZEN, 423, {"X-Rollbackd-Refused": "frozen"}),
+        (Refusal.SUPERSEDED, 423, {"X-Rollbackd-Refused": "frozen"}),
+        (Refusal.STALE, 503, {}),
+    ],
+)
+def test_a_freeze_is_no_error_of_the_service(
+    reason: Refusal, counted_as: int, header: dict[str, str]
+) -> None:
+    """Clients get the same 503 whatever the reason; a guard that cannot read is an error."""
+    refused = WriteRefusedError(reason, retry_after_seconds=7)
+    assert (refused.status, refused.counted_as) == (503, counted_as)
+    assert refused.headers == {"Retry-After": "7", **header}
+
+
+_FORKING = """
+import os, sys
+from rollbackd.guard import WriteRefusedError
+from rollbackd.guard.view import View
+from rollbackd.guard.writes import Gate
+
+gate = Gate(lease_seconds=60, clock=lambda: 0.0)
+gate.advance(View(), read_at=0.0)
+child = os.fork()
+if child == 0:
+    try:
+        gate.enter(idempotent=True)
+    except WriteRefusedError:
+        os._exit(7)
+    os._exit(0)
+gate.enter(idempotent=False)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_guard_does_not_survive_a_fork() -> None:
+    """The parent answers for itself alone: the copy reads nothing, and nobody waits for it."""
+    found = subprocess.run(
+        [sys.executable, "-c", _FORKING], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert found.returncode == 7, found.stderr
+    assert "make one in each process" in found.stderr

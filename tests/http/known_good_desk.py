@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from rollbackd.model.events import KnownGood
+from rollbackd.model.events import KnownGood, KnownTarget
 from rollbackd.model.known_good import PinRequest, SetStatus
 from rollbackd.model.labels import Scope
 from rollbackd.ports import LiveState, Recorded
@@ -70,6 +70,8 @@ class FakeDesk:
             scope=scope,
             arms={"baseline": {"PROMPT_VER": "p-12"}},
             controls={"alias:docs_live": {"index": "docs_vB"}},
+            targets={"qdrant:docs": KnownTarget(value={"to": "docs_vB"}, facts={"documents": 7})},
+            not_observed={"edge:docs": "no answer within 3 s"},
             in_force=self.current,
         )
 

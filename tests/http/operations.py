@@ -86,8 +86,9 @@ class FakeOperations:
     def not_ready(self) -> list[str]:
         return self.reasons
 
-    async def reload(self) -> None:
+    async def reload(self) -> list[str]:
         await self._asked("reload")
+        return ["scoring"]
 
     async def set_pause(self, pause: Pause | None) -> None:
         await self._asked("set_pause", pause)

@@ -201,10 +201,24 @@ async def test_unlatch(client: ClientSession, operations: FakeOperations) -> Non
     assert [latch["reason"] for latch in answer["released"]] == ["flap_latch"]
 
 
+async def test_an_unlatch_of_what_is_not_latched_says_where_to_look(
+    client: ClientSession, operations: FakeOperations
+) -> None:
+    operations.failure = KeyError("latch on rag/eu")
+    body = {"scope": "rag/eu", "reason": "the canary was rebuilt"}
+    async with client.post("/api/v1/unlatch", json=body) as response:
+        assert response.status == 404
+        assert await response.json() == {
+            "error": "nothing is latched on `rag/eu`",
+            "fix": "`rollbackd status` shows under `guardrails` what is latched",
+        }
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 async def test_reload(client: ClientSession, operations: FakeOperations, method: str) -> None:
     async with client.request(method, "/-/reload") as response:
         assert response.status == 200
+        assert await response.json() == {"reloaded": True, "restart_needed": ["scoring"]}
     assert operations.names() == ["reload"]
 
 

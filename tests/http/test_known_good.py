@@ -173,5 +173,7 @@ async def test_what_runs_now_is_shown(client: aiohttp.ClientSession) -> None:
             "scope": "rag/eu-1",
             "arms": {"baseline": {"PROMPT_VER": "p-12"}},
             "controls": {"alias:docs_live": {"index": "docs_vB"}},
+            "targets": {"qdrant:docs": {"value": {"to": "docs_vB"}, "facts": {"documents": 7}}},
+            "not_observed": {"edge:docs": "no answer within 3 s"},
             "in_force": known_good().id,
         }

@@ -112,10 +112,10 @@ async def test_otlp_is_taken_and_answered_in_its_encoding(
     async with client.post(EXPORT, **body(request), headers={**PROTOBUF, **encoding}) as response:
         assert (response.status, response.content_type) == (200, "application/x-protobuf")
         assert await response.read() == b""
-    plain = json.dumps({"resourceMetrics": []}).encode()
     headers = {"Content-Type": "application/json", **encoding}
-    async with client.post(EXPORT, **body(plain), headers=headers) as response:
-        assert (response.status, await response.json()) == (200, {})
+    for plain in (b"{}", json.dumps({"resourceMetrics": [{"resource": None}]}).encode()):
+        async with client.post(EXPORT, **body(plain), headers=headers) as response:
+            assert (response.status, await response.json()) == (200, {})
     ((_, batch, source),) = operations.calls
     assert (batch.samples[0].value, batch.samples[0].time_ms, source) == (1.5, 5, "otlp")
 

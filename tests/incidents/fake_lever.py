@@ -40,7 +40,11 @@ class FakeLever:
         self.late: dict[str, list[Fault]] = {}
         self.planned: dict[str, object] | None = {"index": "good"}
         self.objection = ""
+        self.is_shared = False
         self.requests: list[PlanRequest] = []
+
+    def place(self, target: Target) -> str:
+        return target.key if self.is_shared else str(target)
 
     async def observe(self, target: Target) -> Observation:  # noqa: ARG002
         await self._fault("observe", self.faults)

@@ -96,6 +96,32 @@ async def test_a_pointer_that_somebody_moves_back_is_flipped_again_once(world: W
     assert (await world.effective())["flag:canary"]["canary_weight"] == 0.1
 
 
+async def lift(world: World) -> None:
+    """Somebody takes the fence away, past the daemon."""
+    control = await world.controls.read(SCOPE, "writes")
+    op = Op(op_id="by-hand", epoch=control.epoch, incident_id="")
+    await world.controls.set_trip(
+        SCOPE, "writes", None, expected_version=control.version, op=op, now_ms=1
+    )
+
+
+async def test_a_freeze_that_somebody_lifts_is_said_and_put_on_again(world: World) -> None:
+    """What was confirmed stands until it is given back; in the end it is, and once."""
+    await world.open_incident("quality_regression")
+    await world.until_state(S.WATCHING)
+    flipped = (await world.versions())["flag:canary"]
+    await lift(world)
+    assert not (await world.effective())["writes"]["blocked"]
+    await world.until(lambda: bool(world.pages.reasons))
+    await world.until_state(S.WATCHING)
+    assert (await world.effective())["writes"]["blocked"]
+    assert world.pages.reasons == [Reason.FREEZE_LIFTED]
+    closed = await world.until_idle()
+    assert (closed.state, closed.refreezes) == (S.CLOSED, 1)
+    assert not (await world.effective())["writes"]["blocked"]
+    assert (await world.versions())["flag:canary"] == flipped
+
+
 async def test_a_pointer_that_cannot_be_read_has_not_drifted(world: World) -> None:
     """The controls are down for the rest of the hold."""
 

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
+from rollbackd.app.backtest.memory import MemoryStore
 from rollbackd.app.simulation.loop import VirtualClock, VirtualLoop
 from rollbackd.clock import Clock, ManualClock
 from rollbackd.errors import PermanentError, TemporaryError
@@ -41,7 +42,8 @@ class Room:
         self.stuck: list[str] = []
         self.telemetry = Telemetry(CollectorRegistry())
         self.levers: dict[str, Lever] = {"fake": self.lever}
-        self.room = LeverRoom(self.levers, self.clock, self.telemetry, self._on_stuck)
+        store = MemoryStore()
+        self.room = LeverRoom(self.levers, store, self.clock, self.telemetry, self._on_stuck)
         self.incident = replace(opened(), evidence=evidence_of())
 
     async def _on_stuck(self, incident: Incident, message: str) -> None:
@@ -469,7 +471,7 @@ async def test_another_system_is_asked_for_drift_now_and_then(room: Room) -> Non
     room.lever.reader_timeout_ms = 1
     found = []
     for _ in range(12):
-        found.append(len(await room.room.drifted([intent_of().change])))
+        found.append(len(await room.room.look.drifted([intent_of().change])))
         room.clock.advance(5_000)
     assert found == [1, 0, 0] * 4
 
@@ -477,7 +479,7 @@ async def test_another_system_is_asked_for_drift_now_and_then(room: Room) -> Non
 async def test_controls_are_asked_for_drift_with_each_reading(room: Room) -> None:
     """They are ours."""
     for _ in range(12):
-        assert await room.room.drifted([intent_of().change])
+        assert await room.room.look.drifted([intent_of().change])
 
 
 # Giving back

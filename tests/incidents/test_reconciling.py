@@ -123,15 +123,56 @@ def test_restore_is_refused_while_one_item_is_open() -> None:
     walk.to(State.CLOSED)
 
 
-def test_who_was_told_that_it_cannot_be_known_may_take_it_upon_themselves() -> None:
-    """The first word is answered by another try, the second one counts."""
+@pytest.mark.parametrize("before", [OPEN, UNKNOWN])
+def test_who_was_told_that_it_cannot_be_known_may_take_it_upon_themselves(
+    before: m.Reconciled,
+) -> None:
+    """The first word is answered by another try, whatever was found without one; the second
+    one counts, if it still cannot be known by then.
+    """
     walk = held()
-    walk.say(OPEN)
+    walk.say(before)
+    restore(walk)
+    walk.say(UNKNOWN)
+    assert walk.incident.state is State.NEEDS_HUMAN
+    restore(walk)
+    record = walk.say(UNKNOWN)
+    assert record is not None
+    assert record.detail["on_a_persons_word"] is True
+    walk.turn()
+    assert walk.states[-2:] == [State.NEEDS_HUMAN, State.RESTORING]
+
+
+def test_no_known_disagreement_is_let_go() -> None:
+    """Each `restore` compares; one that meets open items stays, however often it was unknown."""
+    walk = held()
+    walk.say(UNKNOWN)
     restore(walk)
     walk.say(UNKNOWN)
     restore(walk)
-    walk.turn()
-    assert walk.states[-2:] == [State.NEEDS_HUMAN, State.RESTORING]
+    assert isinstance(next_command(walk.incident), m.Reconcile)
+    walk.say(OPEN)
+    assert walk.incident.state is State.NEEDS_HUMAN
+    restore(walk)
+    walk.say(UNKNOWN)
+    assert walk.incident.state is State.NEEDS_HUMAN, "what was known starts it over"
+
+
+def test_insisting_does_not_outlive_another_watch() -> None:
+    """A branch that takes over asks anew."""
+    walk = held(priority=3)
+    walk.say(UNKNOWN)
+    restore(walk)
+    walk.say(UNKNOWN)
+    over = policy_of("quality_regression", hold_ms=10_000)
+    walk.say(m.TriggerJoined(trigger=walk.incident.triggers[0], policy=over))
+    walk.to(State.WATCHING)
+    while not isinstance(next_command(walk.incident), m.Reconcile):
+        walk.turn()
+    walk.say(UNKNOWN)
+    restore(walk)
+    walk.say(UNKNOWN)
+    assert walk.incident.state is State.NEEDS_HUMAN
 
 
 def test_a_restore_before_the_hold_compares_as_well() -> None:

@@ -23,7 +23,7 @@ from tests.incidents.samples import (
     reading,
     trigger_of,
 )
-from tests.incidents.walking import Walk, checked, drift, failed, reads
+from tests.incidents.walking import Walk, checked, drift, failed, lift, reads
 
 _TURNS: Final = 150
 
@@ -83,18 +83,22 @@ def _inside(draw: st.DrawFn, walk: Walk, command: m.Command) -> m.Event:
         case m.Perform():
             if isinstance(good, m.GivenBack) and draw(st.booleans()):
                 return replace(good, restored=False)
+            measure = walk.incident.state is State.RESTORING
+            if measure and isinstance(good, m.GivenBack) and draw(st.booleans()):
+                return m.HandedOver(to="INC-2")
             reasons = (Reason.TARGET_MOVED, Reason.LEVER_FAILED, Reason.FENCED_OFF)
             return failed(draw(st.sampled_from(reasons)))
         case m.ConfirmFreeze(probes=probes):
             walk.now_ms += draw(st.sampled_from((0, 500, 60_000, -3_600_000)))
             return checked(*(draw(st.booleans()) for _ in probes))
-        case m.Watch(flips=flips):
+        case m.Watch(flips=flips, freeze=freeze):
             walk.now_ms += draw(st.sampled_from((0, 5_000, 120_000, 900_000, -3_600_000)))
             seen = reading(draw(st.sampled_from(Verdict)))
             if seen.verdict is Verdict.RED:
                 seen = replace(seen, value=draw(st.sampled_from((0.2, 0.9))))
             drifted = [drift(flip) for flip in flips if draw(st.booleans())]
-            return m.Read(readings=[seen], drifted=drifted)
+            lifted = lift(walk) if freeze is not None and draw(st.booleans()) else None
+            return m.Read(readings=[seen], drifted=drifted, lifted=lifted)
         case m.RunAudit():
             return m.Audited(checks=[AuditCheck(name="x", passed=False)])
         case _:

@@ -10,12 +10,12 @@ from rollbackd.incidents import messages as m
 from rollbackd.incidents.step import next_command
 from rollbackd.incidents.watching import MAX_TRACE, is_worse
 from rollbackd.model.decisions import Reason
-from rollbackd.model.incidents import Incident, MeasureStatus, State
+from rollbackd.model.incidents import Incident, JournalRecord, MeasureStatus, State
 from rollbackd.model.levers import LeverKind
 from rollbackd.model.policy import WorseAfter
 from rollbackd.model.triggers import TargetReading, Verdict
 from tests.incidents.samples import MINUTE, evidence_of, opened, policy_of, reading
-from tests.incidents.walking import Walk, drift, failed, reads
+from tests.incidents.walking import Walk, drift, failed, lift, reads
 
 S = State
 
@@ -103,6 +103,94 @@ def test_a_drift_in_the_last_reading_does_not_complete_the_hold() -> None:
     walk.now_ms += 5_000
     drifts(walk)
     assert walk.incident.state is S.FLIPPING
+
+
+# The freeze
+
+
+def lifts(walk: Walk) -> JournalRecord:
+    """The next reading sees that somebody took the fence away."""
+    command = next_command(walk.incident)
+    assert isinstance(command, m.Watch)
+    assert command.freeze == walk.incident.policy.freeze
+    record = walk.say(m.Read(readings=[reading(Verdict.GREEN)], lifted=lift(walk)))
+    assert record is not None
+    return record
+
+
+def test_a_freeze_that_was_lifted_is_put_on_again() -> None:
+    """No other lever is pulled for it, nothing is flipped again, and the hold starts over."""
+    walk = watching(hold_ms=60_000)
+    walk.turn()
+    walk.turn()
+    assert walk.incident.hold.green_ms
+    flips, tried = walk.incident.flips, walk.incident.tried
+    assert lifts(walk).detail["lifted"] == {"write_block@rag/eu-1": {"was": 1}}
+    assert (walk.incident.state, walk.incident.reason) == (S.FREEZING, Reason.FREEZE_LIFTED)
+    assert walk.incident.ledger[0].status is MeasureStatus.ENDED_BY_HAND
+    walk.states.clear()
+    walk.to(S.WATCHING)
+    assert walk.states == [S.WATCHING]
+    assert (walk.incident.flips, walk.incident.tried) == (flips, tried)
+    assert (walk.incident.hold.green_ms, walk.incident.refreezing) == (0, False)
+    closed = walk.to(S.CLOSED)
+    freezes = [each for each in closed.ledger if each.change.target.lever == "write_block"]
+    ended = [MeasureStatus.ENDED_BY_HAND, MeasureStatus.RESTORED]
+    assert ([each.status for each in freezes], closed.refreezes) == (ended, 1)
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_a_freeze_is_not_fought_over(allowed: int) -> None:
+    """After so many times a person goes on; what else is in force stays."""
+    walk = watching(max_reasserts=allowed)
+    for _ in range(allowed):
+        lifts(walk)
+        walk.to(S.WATCHING)
+    lifts(walk)
+    assert (walk.incident.state, walk.incident.reason) == (S.NEEDS_HUMAN, Reason.FREEZE_LIFTED)
+    assert walk.incident.refreezes == allowed
+    assert MeasureStatus.TAKEN in {each.status for each in walk.incident.ledger}
+
+
+def test_a_freeze_that_cannot_be_put_on_again_needs_a_person() -> None:
+    """And when a branch takes over from there, it runs from its own freeze on."""
+    walk = watching()
+    lifts(walk)
+    command = next_command(walk.incident)
+    assert isinstance(command, m.Prepare)
+    walk.say(m.Refused(call=command.call, message="403"))
+    assert walk.incident.state is S.NEEDS_HUMAN
+    assert walk.incident.reason is Reason.FREEZE_NOT_CONFIRMED
+    assert not walk.incident.refreezing
+
+
+def test_a_branch_that_takes_over_a_second_freeze_goes_on_from_it() -> None:
+    """It does not jump to the watch of the branch before."""
+    walk = watching()
+    lifts(walk)
+    higher = policy_of("duplicate_effects")
+    walk.say(m.TriggerJoined(trigger=walk.incident.triggers[0], policy=higher))
+    walk.states.clear()
+    walk.to(S.WATCHING)
+    assert S.CHOOSING in walk.states
+    assert walk.incident.branch == "duplicate_effects"
+
+
+def test_what_was_compared_before_a_lifted_freeze_is_compared_again() -> None:
+    """Writers ran in between; the reading that lifts it does not complete the hold either."""
+    policy = policy_of("duplicate_effects", hold_ms=5_000)
+    walk = Walk(opened("duplicate_effects", policy=policy))
+    walk.to(S.WATCHING)
+    while not isinstance(next_command(walk.incident), m.Reconcile):
+        walk.turn()
+    walk.turn()
+    assert walk.incident.reconciliation is not None
+    lifts(walk)
+    assert walk.incident.state is S.FREEZING
+    walk.to(S.WATCHING)
+    assert walk.incident.reconciliation is None
+    walk.to(S.CLOSED)
+    assert sum(isinstance(each, m.Reconcile) for each in walk.commands) == 2
 
 
 # Worse

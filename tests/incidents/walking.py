@@ -247,6 +247,17 @@ def drift(flip: Change) -> Change:
     return replace(flip, before=Observation(value={"theirs": 3}, version=9))
 
 
+def lift(walk: Walk) -> Change:
+    """Somebody took the fence away: it is as it was before the freeze."""
+    freeze = walk.incident.policy.freeze
+    assert freeze is not None
+    return Change(
+        target=Target(lever=freeze.lever, scope=SCOPE, name=freeze.name),
+        before=Observation(value={"was": 1}, version=9),
+        after={"is": 2},
+    )
+
+
 def receipt_of(command: m.Perform, *, reconciled: bool = False) -> Receipt:
     """What is sealed when the act went well."""
     intent = command.intent

@@ -94,6 +94,8 @@ class Between:
         self._inner = inner
         self.before: dict[str, Callable[..., Any]] = {}
         self.after: dict[str, Callable[..., Any]] = {}
+        #: Calls that the adapter itself was given, and those that it has answered.
+        self.given = self.answered = 0
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._inner, name)
@@ -101,7 +103,11 @@ class Between:
         async def call(*args: Any, **kwargs: Any) -> Any:
             if name in self.before:
                 await self.before[name](*args)
-            result = await method(*args, **kwargs)
+            self.given += 1
+            try:
+                result = await method(*args, **kwargs)
+            finally:
+                self.answered += 1
             if name in self.after:
                 await self.after[name](*args)
             return result
@@ -202,7 +208,14 @@ class World:
             await self.runner.resume(incident)
 
     async def until(self, done: Callable[[], bool]) -> None:
-        await until(self.clock, done)
+        await until(
+            self.clock,
+            done,
+            lambda: (
+                self.store.given + self.controls.given,
+                self.store.answered + self.controls.answered,
+            ),
+        )
 
     async def until_state(self, *states: State) -> Incident:
         """Let time pass until the driven incident is in one of the states."""

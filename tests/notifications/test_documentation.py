@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from textwrap import dedent
 
+import yaml
 from prometheus_client import CollectorRegistry
 
 from rollbackd.model.decisions import Reason
@@ -44,6 +45,22 @@ def test_every_alert_has_its_section_with_its_severity() -> None:
     assert len(written) == len(set(written))
     assert set(written) == raised
     assert Links(runbook_url="page").runbook(written[0][0]) == f"page#{written[0][0].lower()}"
+
+
+def test_what_the_metrics_show_too_has_one_name() -> None:
+    """A condition that Prometheus and rollbackd itself alert about is routed by one name."""
+    sent = set(re.findall(r"^### (Rollbackd\w+)$", PAGE, re.MULTILINE))
+    (group,) = yaml.safe_load((DOCS / "deploy" / "rollbackd-alerts.yml").read_text())["groups"]
+    names = [rule["alert"] for rule in group["rules"]]
+    assert len(names) == len(set(names))
+    in_no_metric = {"RollbackdIncidentOpen", "RollbackdPointerDrifted", "RollbackdTrouble"}
+    assert sent - set(names) == in_no_metric
+    not_sent = {
+        "RollbackdDown", "RollbackdBadConfig", "RollbackdMeasuresLeftInForce",
+        "RollbackdReceiptsDropped", "RollbackdStoreDown", "RollbackdKafkaDown",
+        "RollbackdRuleReadsNothing", "RollbackdNotifierBehind", "RollbackdNotificationLost",
+    }  # fmt: skip
+    assert set(names) - sent == not_sent
 
 
 def test_the_example_is_a_config_that_is_taken(tmp_path: Path) -> None:

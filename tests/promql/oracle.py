@@ -101,13 +101,17 @@ def samples_of(series: dict[str, str], *, interval: str) -> list[Sample]:
     ]
 
 
+#: No sample of a test is as late as this.
+AFTER_ALL_MS = 1 << 40
+
+
 def stored(series: dict[str, str], expressions: Iterable[CompiledExpr], *, interval: str) -> Store:
     """The series in memory, as the engine keeps them for these expressions."""
-    made = Store(lateness_ms=0, ahead_ms=1 << 40, max_series=10_000, retain_ms=1 << 40)
+    made = Store(lateness_ms=0, ahead_ms=0, max_series=10_000, retain_ms=1 << 40)
     for expr in expressions:
         for selector, window_ms in expr.reads:
             made.register(selector, window_ms=window_ms)
-    made.ingest(samples_of(series, interval=interval), 0)
+    made.ingest(samples_of(series, interval=interval), AFTER_ALL_MS)
     return made
 
 

@@ -192,6 +192,21 @@ def test_a_floor_filters() -> None:
     )
 
 
+def test_what_was_filtered_is_told_from_what_it_is_compared_with() -> None:
+    """Four digits would read as if the bound had been met, or as if both sides were one."""
+    expr = "x > 0.15"
+    store = store_for("x > on () y")
+    gives(store, "x", 0.1499996)
+    gives(store, "y", 0.1499997)
+    assert reason(expr, store) == "`> 0.15` filtered it: `x` is 0.1499996"
+    root = explain_expr(expr, store, NOW, step_ms=MINUTE)
+    assert (root.bound, root.children[0].bound) == (0.15, None)
+    assert explain_expr("x * 2", store, NOW, step_ms=MINUTE).bound is None
+    assert reason("x > on () y", store) == (
+        "`> on ()` filtered it: `x` is 0.1499996, `y` is 0.1499997"
+    )
+
+
 def test_many_values_are_named_in_part() -> None:
     store = store_for("x > 9")
     for number in range(5):

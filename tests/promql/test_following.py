@@ -104,4 +104,4 @@ def test_following_gives_what_scratch_gives(expr: str, steps: list[tuple[list[Fe
         if isinstance(got, str) or isinstance(wanted, str):
             assert got == wanted
         else:
-            assert got == pytest.approx(wanted, rel=1e-12, abs=0, nan_ok=True)
+            assert got == pytest.approx(wanted, rel=1e-12, abs=1e-150, nan_ok=True)

@@ -22,7 +22,7 @@ from rollbackd.documents.durations import parse_duration
 from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.expressions import CompiledExpr, compile_expr
 from rollbackd.promql.store import Store
-from tests.promql.oracle import Answer, ask, differences, samples_of, stored
+from tests.promql.oracle import AFTER_ALL_MS, Answer, ask, differences, samples_of, stored
 from tests.promql.random_expressions import expressions
 from tests.promql.random_series import INTERVAL, LAST_SECONDS, series
 
@@ -97,7 +97,7 @@ def _followed(case: Case) -> tuple[list[CompiledExpr], Store]:
     store = stored({}, compiled, interval=INTERVAL)
     samples = sorted(samples_of(case.series, interval=INTERVAL), key=lambda s: s.time_ms)
     for time_ms, coming in groupby(samples, key=lambda s: s.time_ms // _ROUND_MS * _ROUND_MS):
-        store.ingest(coming, 0)
+        store.ingest(coming, AFTER_ALL_MS)
         for each in compiled:
             with contextlib.suppress(EvaluationError):
                 each.query(store, time_ms + _ROUND_MS)

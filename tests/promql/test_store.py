@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollbackd.model.events import Sample
+from rollbackd.model.events import Rows, Sample, Schema
 from rollbackd.model.labels import Labels, labels_of
 from rollbackd.promql.expressions import compile_expr
 from rollbackd.promql.routes import Refusal
 from rollbackd.promql.series import LOOKBACK_MS
-from rollbackd.promql.store import Store
+from rollbackd.promql.store import IngestResult, Store
 from rollbackd.promql.values import STALE
 
 NOW = 1_700_000_000_000
@@ -31,6 +31,25 @@ def store_for(*exprs: str, lateness_ms: int = 5_000, max_series: int = 100) -> S
 def value_of(store: Store, expr: str, at_ms: int, since_ms: int | None = None) -> float | None:
     found = compile_expr(expr).query(store, at_ms, since_ms)
     return found[0][1] if found else None
+
+
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_clock_that_runs_ahead_makes_nobody_late(*, rows: bool) -> None:
+    """What is further ahead than the lateness counts as of now; a little is left as it is."""
+    store = store_for("count_over_time(x[5m])", lateness_ms=5_000)
+    schema = Schema((X,))
+
+    def ingest(time_ms: int, now_ms: int) -> IngestResult:
+        if not rows:
+            return store.ingest([Sample(X, 1.0, time_ms)], now_ms)
+        made = Rows()
+        made.rows.append((schema, time_ms, [1.0]))
+        return store.ingest(made, now_ms)
+
+    assert ingest(NOW + 50_000, NOW).newest_ms == NOW
+    assert ingest(NOW + 5_000, NOW).newest_ms == NOW + 5_000
+    assert ingest(NOW + 1, NOW + 1).accepted == 1
+    assert ingest(NOW + 60_002, NOW + 1).refused == {Refusal.TOO_EARLY: 1}
 
 
 def test_what_no_rule_reads_is_not_kept() -> None:

@@ -297,8 +297,9 @@ class Station:
             except TemporaryError:
                 await self.outside.clock.sleep(BEAT_MS)
 
-    async def _nothing(self) -> None:
+    async def _nothing(self) -> list[str]:
         """Nothing is read again."""
+        return []
 
     async def confirm(self, incident: Incident, probe: FreezeProbe) -> Confirmation:  # noqa: ARG002
         """Whether the writers of the scenario stand still."""

@@ -56,7 +56,10 @@ reconciliation:
         ),
         (LISTING + "{name: a, services: [], file: a.csv}", "value/range", "names no service"),
         (LISTING + "{name: a, file: a.csv}", "key/missing", "`services` is missing"),
-        (LISTING + "{name: a, services: [x], file: a.csv, max_effects: 0}", "value/range", ">= 1"),
+        (
+            LISTING + "{name: a, services: [x], file: a.csv, max_effects: 0}",
+            "value/range", "`0` is below the minimum `1`",
+        ),
         (LISTING + "{name: a, services: [x], path: a.csv}", "key/unknown", "`path`"),
         (
             LISTING + "{name: a, services: [x], http: {url: 'https://u:p@a'}}",
@@ -76,7 +79,7 @@ reconciliation:
             "value/range", "two listings have the name `a`",
         ),
         ("reconciliation: {settle: 1m, timeout: 1m}", "value/range", "must be above `settle`"),
-        ("reconciliation: {keep: {keys: 0}}", "value/range", ">= 1"),
+        ("reconciliation: {keep: {keys: 0}}", "value/range", "below the minimum `1`"),
         ("reconciliation: {lookback: 5x}", "value/duration", "5x"),
     ],
 )  # fmt: skip

@@ -67,7 +67,7 @@ def test_the_example_of_the_document_is_the_defaults(tmp_path: Path) -> None:
         ("{mode: cloud}", "cloud"),
         ("{mode: http}", "`http` is of `mode: http`, and that needs it"),
         ("{mode: embedded, http: {url: 'http://localhost:1'}}", "`http` is of `mode: http`"),
-        ("{mode: vectors, metrics: []}", "length >= 1"),
+        ("{mode: vectors, metrics: []}", "list is empty"),
         ("{mode: vectors, metrics: [lambda]}", "lambda"),
         ("{mode: vectors, one_in: 0}", "`0`"),
         ("{mode: vectors, batch: 1001}", "`1001`"),

@@ -93,13 +93,13 @@ def test_every_type_is_read(tmp_path: Path) -> None:
         ("url: http://u:p@h", "1:6: error: the URL carries credentials"),
         ("url: ftp://h", "1:6: error: `ftp://h` is not a URL"),
         ("url: 'http://h:x'", "1:6: error: `http://h:x` is not a URL"),
-        ("url: http://h\nratio: 1.5", "2:8: error: `1.5`: Expected `float` <= 1.0"),
+        ("url: http://h\nratio: 1.5", "2:8: error: `1.5` is above the maximum `1`"),
         ("url: http://h\nwhole: x", "2:8: error: expected a whole number"),
-        ("url: http://h\nwait: 0s", "2:7: error: the duration must be above `0`"),
+        ("url: http://h\nwait: 0s", "2:7: error: the duration `0s` is not above `0`"),
         ("url: http://h\ncolour: red", "2:9: error: `red` is not allowed here"),
         ("url: http://h\nword: maybe", "2:7: error: `maybe` is not allowed here"),
-        ("url: http://h\ninner: {count: 0}", "2:16: error: `0`: Expected `int` >= 1"),
-        ("url: http://h\nseveral: [{}, {count: 0}]", "2:23: error: `0`: Expected `int` >= 1"),
+        ("url: http://h\ninner: {count: 0}", "2:16: error: `0` is below the minimum `1`"),
+        ("url: http://h\nseveral: [{}, {count: 0}]", "2:23: error: `0` is below the minimum `1`"),
         ("url: http://h\nanything: 1", "2:11: error: expected a mapping"),
         ("url: http://h\nfile: gone", "2:7: error: there is no file"),
     ],
@@ -109,6 +109,51 @@ def test_a_problem_stands_at_its_place(text: str, problem: str) -> None:
     found, problems = read(text)
     assert found is None
     assert any(problem in each for each in problems), problems
+
+
+class Bounded(msgspec.Struct, frozen=True, kw_only=True):
+    """One field a kind of bound."""
+
+    share: Annotated[float, Meta(gt=0.5, le=1)] = 1.0
+    level: Annotated[int, Meta(ge=0, le=4)] = 0
+    rate: Annotated[float, Meta(ge=0)] | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=3)] = "a"
+    word: Annotated[str, Meta(pattern="^[a-z]+$", examples=["canary"])] = "a"
+    address: Annotated[str, Meta(pattern="^redis://[^@]+$")] = "redis://h"
+    items: Annotated[list[str], Meta(min_length=1, max_length=2)] | None = None
+    codes: list[Annotated[int, Meta(ge=400, le=499)]] = []
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "fix"),
+    [
+        ("share: 0.5", "`0.5` is not above `0.5`", "use a number above `0.5` and at most `1`"),
+        ("share: 2", "`2` is above the maximum `1`", "use a number above `0.5` and at most `1`"),
+        ("level: 5", "`5` is above the maximum `4`", "use a number from `0` to `4`"),
+        ("rate: -0.1", "`-0.1` is below the minimum `0`", "use `0` or more"),
+        ("name: ''", "the text is empty", "write 1 character or more"),
+        ("name: abcd", "`abcd...` has 4 characters", "shorten it to 3 characters"),
+        ("word: a1", "`a1` is not allowed here: it does not match `^[a-z]+$`", "like `canary`"),
+        ("address: a", "`a` is not allowed here: it does not match", ""),
+        ("items: []", "the list is empty", "write 1 item or more"),
+        ("items: [a, b, c]", "the list has 3 items", "shorten it to 2 items"),
+        ("codes: [404, 500]", "`500` is above the maximum `499`", "from `400` to `499`"),
+        ("address: redis://:hunter2@h", "the URL carries credentials", "`password_file`"),
+    ],
+)
+def test_a_value_out_of_bounds_is_told_with_what_is_allowed(
+    text: str, message: str, fix: str
+) -> None:
+    """In the words of the other errors, and a password is not repeated."""
+    document = Document("f.yaml", text)
+    root = compose(text, file="f.yaml")
+    assert root is not None
+    assert read_struct(Reader(document, root), Bounded, Path()) is None
+    (found,) = document.diagnostics
+    assert found.message.startswith(message)
+    assert fix in found.fix
+    assert "Expected" not in found.message
+    assert "hunter2" not in found.message + found.fix
 
 
 def test_all_problems_are_told_at_once() -> None:

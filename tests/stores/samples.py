@@ -6,6 +6,7 @@ import msgspec
 
 from rollbackd.model.decisions import Reason
 from rollbackd.model.events import Alert, AlertStatus
+from rollbackd.model.facts import ChangeEvent, ChangeKind
 from rollbackd.model.incidents import Evidence, Incident, JournalRecord, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import BranchPolicy
@@ -30,6 +31,19 @@ def alert_entry(
             labels={"alertname": "QualityDrift", "service": "rag"},
         ),
         received_at_ms=received,
+    )
+
+
+def change(
+    kind: str, milliseconds: int, *, scope: Scope = SCOPE, after: str = "docs_vB"
+) -> ChangeEvent:
+    """A change that many milliseconds after `NOW`."""
+    return ChangeEvent(
+        scope=scope,
+        kind=ChangeKind(kind),
+        subject="docs_live",
+        time_ms=NOW + milliseconds,
+        after=after,
     )
 
 

@@ -22,6 +22,7 @@ from tests.stores.samples import (
     NOW,
     SCOPE,
     alert_entry,
+    change,
     new_incident,
     odd_floats,
     record_of,
@@ -269,6 +270,7 @@ async def test_what_is_not_there_is_none(store: Store) -> None:
     assert await store.firing_alerts() == []
     assert await store.incidents(open_only=True) == []
     assert await store.rule_states() == []
+    assert await store.changes() == []
 
 
 async def test_an_incident_keeps_floats_that_json_does_not_know(store: Store) -> None:
@@ -325,6 +327,33 @@ async def test_rule_instances_are_bounded(store: Store) -> None:
     assert await store.rule_states() == many[:4:-1]
     await store.put_rule_states([more := rule_instance("more", seen=NOW + 20_000)])
     assert await store.rule_states() == [more, *many[:5:-1]]
+
+
+async def test_the_newest_change_of_each_kind_and_scope_is_kept(
+    store: Store, backend: Backend
+) -> None:
+    """In whatever order they come, and also after a restart."""
+    deploy, flag, index = change("deploy", 3), change("flag", 2), change("index", 1)
+    us = change("index", 4, scope=Scope("rag", "us-1"))
+    await store.put_changes([us, change("flag", 1), deploy, flag])
+    await store.put_changes([index, change("deploy", 2)])
+    await store.put_changes([])
+    assert await store.changes() == [index, flag, deploy, us]
+    again = change("index", 1, after="docs_vC")
+    await store.put_changes([again])
+    await store.close()
+    reopened = await backend.store()
+    assert await reopened.changes() == [again, flag, deploy, us]
+    await reopened.close()
+
+
+async def test_changes_are_bounded(store: Store) -> None:
+    """Of more than ten thousand the newest are kept, however old they are."""
+    many = [change("index", n, scope=Scope("rag", f"r{n}")) for n in range(10_005)]
+    await store.put_changes(many)
+    assert await store.changes() == many[5:]
+    await store.put_changes([more := change("index", 400 * DAY)])
+    assert await store.changes() == [*many[6:], more]
 
 
 async def test_the_newest_known_good_set_counts(store: Store) -> None:

@@ -29,7 +29,7 @@ class Answers:
 
     def inherit(self, incident: Incident, tree: DecisionTree) -> None:
         """After a restart: the incident answered for its triggers in an earlier process."""
-        for trigger in incident.triggers:
+        for trigger in incident.newest_triggers:
             if _answered_for(incident, trigger, tree):
                 self.give(incident.id, trigger)
                 self._inherited.add(instance_of(trigger))

@@ -27,7 +27,7 @@ from rollbackd.rulefmt.freeze_probes import ANYBODY, Askable
 from rollbackd.rulefmt.lever_file import read_lever_file
 from rollbackd.rulefmt.rule_files import RuleFile, survey_rule_file
 from rollbackd.rulefmt.source_text import SourceText
-from rollbackd.settings import Backend, Settings, shipped_rules
+from rollbackd.settings import Backend, PinSettings, Settings, shipped_rules
 from rollbackd.triggers.engine import Engine
 from rollbackd.triggers.lints import LintOptions, lint_rules
 
@@ -43,6 +43,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     levers: dict[str, LeverDefinition] = {}
     #: The mappings, by name.
     mappings: dict[str, FieldMapping] = {}
+    #: How known good sets are measured and recorded.
+    pins: PinSettings = PinSettings()
     warnings: list[Diagnostic] = []
 
 
@@ -72,6 +74,7 @@ def load(settings: Settings) -> Configuration:
         engine=found.engine,
         levers=found.levers,
         mappings=found.mappings,
+        pins=settings.pins,
         warnings=found.diagnostics,
     )
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from rollbackd.app.configuration import Configuration, load
 from rollbackd.app.lifecycle import Cleanups, cancel
 from rollbackd.app.process import clock_of, process_registry, spare_the_collector
 from rollbackd.app.recovery import Recovery
+from rollbackd.app.reloading import taken_over, waiting_for_restart
 from rollbackd.app.standby import Standby, snapshot_of
 from rollbackd.app.systemd import ServiceManager
 from rollbackd.clock import Clock
@@ -84,6 +85,8 @@ class Daemon:
     async def start(self) -> None:
         """Build and start everything. Raises DocumentError, TemporaryError, PermanentError."""
         configuration = load(self.settings)
+        # not `settings`: the state folder may be another one than the file says
+        self._started_with = self._written()
         _log_warnings(configuration)
         snapshot = snapshot_of(self.settings, self.clock)
         standby = Standby(
@@ -125,30 +128,44 @@ class Daemon:
         self._service_manager.stopping()
         await self._cleanups.run()
 
-    async def reload(self) -> None:
-        """Read the config file, rules, tree and token files again; all or nothing.
+    async def reload(self) -> list[str]:
+        """Read the config file, rules, tree, levers, mappings and token files again.
 
-        Raises DocumentError, or ValueError for a token file or certificate that cannot be used.
+        All or nothing, but for what only counts after a restart: those keys of the config file are
+        given back. Raises DocumentError, or ValueError for a token file or a certificate that
+        cannot be used.
         """
         self._service_manager.reloading()
+        waiting: list[str] = []
         try:
-            settings = load_settings(self.settings.path) if self._has_file else self.settings
+            written = self._written()
+            waiting = waiting_for_restart(self._started_with, written)
+            settings = taken_over(self.settings, written)
             fresh = load(settings)
             self._parts.http.reload()
         except (DocumentError, ValueError) as error:
             self.telemetry.config_reload_ok.set(0)
-            logger.error("reload refused; the last good one stays", extra={"because": str(error)})  # noqa: TRY400  # a user's mistake needs no traceback
+            about = {"because": str(error), "restart_needed": waiting}
+            logger.error("reload refused; the last good one stays", extra=about)  # noqa: TRY400  # a user's mistake needs no traceback
             self._service_manager.ready("reload refused")
             raise
-        await self._parts.adopt(fresh)
+        self._parts.adopt(fresh)
+        if settings.log_level != self.settings.log_level:
+            logging.getLogger().setLevel(settings.log_level.upper())
+        self.settings = settings
         _log_warnings(fresh)
         self._reload_succeeded()
-        self._service_manager.ready("reloaded")
+        self._service_manager.ready("reloaded" + _restart_needed(waiting))
         logger.info("reloaded")
+        if waiting:
+            about = {"restart_needed": waiting}
+            logger.warning("what was changed of these keys counts after a restart", extra=about)
+        return waiting
 
-    @property
-    def _has_file(self) -> bool:
-        return self.settings.path.is_file()
+    def _written(self) -> Settings:
+        """The config file as it is now, or what stands in for one. Raises DocumentError."""
+        path = self.settings.path
+        return load_settings(path) if path.is_file() else self.settings
 
     def _ground(
         self, configuration: Configuration, backends: Backends, snapshot: Snapshot | None
@@ -200,6 +217,8 @@ class Daemon:
         self._spawn("units", deciding.dispatcher.units.run(self.clock))
         self._spawn("housekeeping", parts.housekeeping.run())
         self._spawn("known good sets", parts.known_good.keeper.run())
+        store = parts.ground.backends.store
+        self._spawn("changes", parts.receiving.intake.changes.follow(store, self.clock))
 
     async def _forget_inherited(self) -> None:
         await self.clock.sleep(self.engine.longest_window_ms + 60_000)
@@ -239,6 +258,10 @@ class Daemon:
                 return
 
         self._reloading = asyncio.create_task(reload(), name="reload")
+
+
+def _restart_needed(waiting: Sequence[str]) -> str:
+    return f"; a restart is needed for {', '.join(waiting)}" if waiting else ""
 
 
 def _log_warnings(configuration: Configuration) -> None:

@@ -11,7 +11,9 @@ from rollbackd.model.events import KnownGood
 from rollbackd.model.facts import AnyFact
 from rollbackd.model.incidents import Incident
 from rollbackd.model.labels import Scope
+from rollbackd.promql.routes import Refusal
 from rollbackd.settings import Settings
+from rollbackd.sources.kafka.partition import REFILL
 from rollbackd.telemetry import Telemetry
 from rollbackd.triggers.detectors import DetectorBank
 from rollbackd.triggers.engine import Engine
@@ -56,22 +58,25 @@ class Detecting:
         self._told: dict[str, int] = {}
         self._tell_at_ms = 0
 
-    async def take(self, facts: Sequence[AnyFact], *, source: str, origin: str) -> None:  # noqa: ARG002  # the port
+    async def take(self, facts: Sequence[AnyFact], *, source: str, origin: str) -> None:
         """See FactSink. Never raises, so that it may stand behind sinks that do."""
         self._expectations.look(self._clock.now())
         for first in range(0, len(facts), _TURN):
             if first:
                 # A body may hold 50,000 facts; rollbacks do not wait for all of them.
                 await asyncio.sleep(0)
-            self._compare(facts[first : first + _TURN], origin)
+            self._compare(facts[first : first + _TURN], origin, again=source == REFILL)
 
     async def forget(self, origin: str) -> None:
         """See FactSink."""
         self._bank.forget(origin)
 
-    def _compare(self, facts: Sequence[AnyFact], origin: str) -> None:
+    def _compare(self, facts: Sequence[AnyFact], origin: str, *, again: bool) -> None:
         now_ms = self._clock.now()
-        samples = self._bank.take(facts, now_ms=now_ms, origin=origin)
+        late = self._bank.late
+        samples = self._bank.take(facts, now_ms=now_ms, origin=origin, again=again)
+        if self._bank.late > late:
+            self._telemetry.samples_refused.labels(Refusal.TOO_LATE).inc(self._bank.late - late)
         if samples:
             result = self._engine().ingest(samples, now_ms, origin)
             self._telemetry.samples_ingested.labels(_SOURCE).inc(result.accepted)

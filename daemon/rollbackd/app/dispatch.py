@@ -15,6 +15,7 @@ from rollbackd.app.lookout import Lookout
 from rollbackd.app.opening import ChangesOf, OnOpened, Openings, no_changes
 from rollbackd.app.refusals import Refusals, instance_of
 from rollbackd.app.units import Units
+from rollbackd.app.written_refusals import WrittenRefusals
 from rollbackd.clock import Clock
 from rollbackd.incidents.guardrails import (
     GUARDRAILS,
@@ -129,6 +130,7 @@ class Dispatcher:
         self._on_opened = on_opened
         self._answers = Answers(runner.current)
         self._refusals = Refusals()
+        self._written = WrittenRefusals(store, clock)
 
     @property
     def pause_in_force(self) -> Pause | None:
@@ -151,11 +153,13 @@ class Dispatcher:
         return Fate(incident_id=self._answers.of(instance), reason=self._refusals.newest(instance))
 
     async def dispatch(self, transitions: Iterable[Trigger], firing: Iterable[Trigger]) -> None:
-        """Look at an evaluation. Raises TemporaryError when the store cannot be reached."""
+        """Look at an evaluation.
+
+        Raises TemporaryError when the store cannot be reached; the same one may then come again.
+        """
         transitions, firing = list(transitions), list(firing)
         for trigger in transitions:
             if trigger.state is RuleState.FIRING:
-                self._telemetry.triggers.labels(trigger.rule).inc()
                 self._answers.begins(instance_of(trigger))
             elif trigger.state is RuleState.INACTIVE:
                 self._answers.forget(instance_of(trigger))
@@ -164,6 +168,7 @@ class Dispatcher:
         for incident in await self._openings.repeat(paused=paused):
             if incident.is_open:
                 self._answers.give(incident.id, *incident.triggers)
+            self._written.note(incident)
         self._lookout.begin(transitions, firing)
         self._answers.fires(firing)
         fresh = [t for t in firing if not self._answers.of(instance_of(t))]
@@ -294,7 +299,8 @@ class Dispatcher:
         latch = await self.latching.latch(situation, objection)
         if latch is not None:
             self._lookout.note_latch(latch)
-        about = taking_over or await self._openings.open(
+        about = taking_over or await self._written.take(trigger, objection.reason)
+        about = about or await self._openings.open(
             scope, situation.policy, trigger=trigger, objection=objection
         )
         self._asked(trigger)

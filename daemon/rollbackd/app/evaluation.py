@@ -9,6 +9,7 @@ from rollbackd.app.dispatch import Dispatcher
 from rollbackd.app.intake import Intake
 from rollbackd.clock import Clock
 from rollbackd.errors import TemporaryError
+from rollbackd.model.triggers import RuleState
 from rollbackd.telemetry import Telemetry
 from rollbackd.triggers.engine import Engine, Evaluation
 
@@ -101,6 +102,10 @@ class EvaluationLoop:
         t.rule_evaluation_duration.observe(busy + monotonic() - began)
         t.rule_evaluations.inc(evaluation.evaluated)
         t.series.set(engine.series_count)
+        # here, for what cannot be dispatched is dispatched again
+        for trigger in evaluation.transitions:
+            if trigger.state is RuleState.FIRING:
+                t.triggers.labels(trigger.rule).inc()
         for rule, message in evaluation.failures:
             t.rule_evaluation_failures.labels(rule).inc()
             logger.error("a rule failed", extra={"rule": rule, "because": message})

@@ -72,7 +72,8 @@ class Expectations:
 
     def _announced(self, scope: Scope, known: KnownGood | None) -> str:
         change = self._changes.newest(scope, ChangeKind.INDEX)
-        since_ms = max(0 if known is None else known.recorded_at_ms, self._flipped_ms.get(scope, 0))
+        flipped_ms = max(self._flipped_ms.get(scope, 0), self._changes.flipped_ms(scope))
+        since_ms = max(0 if known is None else known.recorded_at_ms, flipped_ms)
         return change.after if change is not None and change.time_ms > since_ms else ""
 
 

@@ -55,7 +55,10 @@ class Intake:
         self._accepted: dict[str, InboxEntry] = {}
 
     async def ingest(self, batch: Batch, *, source: str, origin: str = "") -> None:
-        """Take a batch. Alerts and known good sets are durable on return. Raises TemporaryError."""
+        """Take a batch. Raises TemporaryError.
+
+        Alerts, known good sets and the newest change of each kind are durable on return.
+        """
         if batch.alerts:
             await self.accept_alerts(batch.alerts)
         # what is read again is in the store; without a `ts` it would be taken for a new set
@@ -65,6 +68,8 @@ class Intake:
         if batch.pins:
             self._pins.note_all(batch.pins)
         if batch.changes:
+            if source != REFILL:
+                await self._store.put_changes(batch.changes)
             self.changes.note(batch.changes)
         if batch.facts:
             for sink in self._fact_sinks:
@@ -114,8 +119,9 @@ class Intake:
         )
 
     async def restore(self) -> None:
-        """At start: baselines and alerts that were firing. Raises TemporaryError."""
+        """At start: baselines, changes and alerts that were firing. Raises TemporaryError."""
         await self.baselines.look_everywhere()
+        await self.changes.look(self._store, self._clock.now())
         for entry in await self._store.firing_alerts():
             self._engine().set_alert(entry.alert, seen_at_ms=entry.received_at_ms)
 

@@ -46,7 +46,7 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
     scope_labels: ScopeLabels
     engine: Callable[[], Engine]
     why_not_ready: Callable[[], list[str]]
-    reload_configuration: Callable[[], Awaitable[None]]
+    reload_configuration: Callable[[], Awaitable[list[str]]]
     reporter: FileReporter
     guard_board: GuardBoard
     reconciling: Reconciling
@@ -93,9 +93,9 @@ class DaemonOperations(msgspec.Struct, frozen=True, kw_only=True):
         """Why the daemon cannot do its work now."""
         return self.why_not_ready()
 
-    async def reload(self) -> None:
-        """Read rules and tree again. Raises DocumentError."""
-        await self.reload_configuration()
+    async def reload(self) -> list[str]:
+        """Read the configuration again. Raises DocumentError, ValueError."""
+        return await self.reload_configuration()
 
     async def set_pause(self, pause: Pause | None) -> None:
         """Pause or resume; durable before it counts.

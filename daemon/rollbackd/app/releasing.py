@@ -11,7 +11,7 @@ from typing import Final
 from rollbackd.clock import Clock
 from rollbackd.errors import TemporaryError
 from rollbackd.incidents.afterwards import released
-from rollbackd.model.controls import Control, WriteResult
+from rollbackd.model.controls import Control, Kind, WriteResult
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.labels import Scope
 from rollbackd.model.levers import Op
@@ -43,9 +43,16 @@ class Releasing:
     async def release(self, scope: Scope, name: str, *, because: str, by: str) -> Control:
         """The control without its trip.
 
-        Raises ValueError when there is no such trip, ScopeBusyError while an incident is open on
-        the scope, TemporaryError when the control changed meanwhile or cannot be reached.
+        Raises ValueError when there is no such trip or it must stay, ScopeBusyError while an
+        incident is open on the scope, TemporaryError when the control changed meanwhile or cannot
+        be reached.
         """
+        if name == Kind.CACHE:
+            # under an earlier generation readers would find what the bad version has cached
+            raise ValueError(
+                f"control `{name}` of {scope} only grows: applications stay in the namespace that"
+                " the rollback moved to; there is nothing to release"
+            )
         await self._refuse_while_open(scope)
         control = await self._controls.read(scope, name)
         if control.trip is None:

@@ -91,6 +91,8 @@ class LiveAnswer(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     arms: dict[str, Pins]
     controls: dict[str, ControlValue]
+    targets: dict[str, KnownTarget] = {}
+    not_observed: dict[str, str] = {}
     in_force: str = ""
 
 

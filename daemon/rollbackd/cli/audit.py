@@ -10,7 +10,7 @@ from rich.text import Text
 
 from rollbackd.cli.answers import IncidentList
 from rollbackd.cli.client import Api, Connection, call, convert
-from rollbackd.cli.failures import FAILED, FailureError
+from rollbackd.cli.failures import FAILED, Commands, FailureError
 from rollbackd.cli.options import DEFAULT_URL, CaFileOption, TokenFileOption, UrlOption
 from rollbackd.cli.phrases import counted
 from rollbackd.evidence.bundle import BundleError, flaw_in, read_bundle
@@ -19,7 +19,7 @@ from rollbackd.incidents.chain import first_break, unchained
 #: `--all` asks for at most so many, newest first: what the API gives at once.
 _MOST = 1_000
 
-app = typer.Typer(no_args_is_help=True, help="Check the audit trail.")
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Check the audit trail.")
 
 
 @app.callback()
@@ -30,12 +30,14 @@ def audit() -> None:
 @app.command()
 def verify(
     incident_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The journal of this incident.")
+        str | None, typer.Argument(metavar="ID", help="The journal of this incident.")
     ] = None,
     *,
     bundles: Annotated[
         list[Path] | None,
-        typer.Option("--bundle", metavar="FILE", help="A `bundle.json`, without a daemon."),
+        typer.Option(
+            "--bundle", metavar="FILE", help="A `bundle.json`, without a daemon; may be repeated."
+        ),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help=f"The journals of the newest {_MOST:,} incidents.")

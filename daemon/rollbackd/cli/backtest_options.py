@@ -23,7 +23,7 @@ def parsed_time(value: str) -> int:
 
 FilesArgument = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[FILE]...", help="Recorded events, one JSON a line."),
+    typer.Argument(metavar="FILE", help="Recorded events, one JSON a line."),
 ]
 
 ConfigOption = Annotated[
@@ -38,7 +38,7 @@ RulesOption = Annotated[
     typer.Option(
         "--rules",
         metavar="FILE",
-        help="Rule files or folders instead of the config's.",
+        help="Rule files or folders instead of the config's; may be repeated.",
         rich_help_panel=_RULES,
     ),
 ]
@@ -74,7 +74,10 @@ KafkaOption = Annotated[
 ]
 
 TopicOption = Annotated[
-    str, typer.Option("--topic", metavar="NAME", help="The topic.", rich_help_panel=_KAFKA)
+    str,
+    typer.Option(
+        "--topic", metavar="NAME", help="The topic that holds the events.", rich_help_panel=_KAFKA
+    ),
 ]
 
 FromOption = Annotated[
@@ -83,7 +86,7 @@ FromOption = Annotated[
         "--from",
         metavar="TIME",
         parser=parsed_time,
-        help="RFC 3339 or Unix seconds.",
+        help="From this time on, RFC 3339 or Unix seconds.",
         rich_help_panel=_KAFKA,
     ),
 ]
@@ -94,7 +97,7 @@ ToOption = Annotated[
         "--to",
         metavar="TIME",
         parser=parsed_time,
-        help="The first time that is left out.",
+        help="Up to this time, which is left out.",
         rich_help_panel=_KAFKA,
     ),
 ]
@@ -112,14 +115,24 @@ LabelsOption = Annotated[
 MinPrecisionOption = Annotated[
     float | None,
     typer.Option(
-        "--min-precision", min=0, max=1, help="Exit with 1 below this.", rich_help_panel=_SCORE
+        "--min-precision",
+        metavar="RATIO",
+        min=0,
+        max=1,
+        help="Exit with 1 below this.",
+        rich_help_panel=_SCORE,
     ),
 ]
 
 MinRecallOption = Annotated[
     float | None,
     typer.Option(
-        "--min-recall", min=0, max=1, help="Exit with 1 below this.", rich_help_panel=_SCORE
+        "--min-recall",
+        metavar="RATIO",
+        min=0,
+        max=1,
+        help="Exit with 1 below this.",
+        rich_help_panel=_SCORE,
     ),
 ]
 
@@ -143,7 +156,11 @@ GeneratedOption = Annotated[
 SeedOption = Annotated[
     int,
     typer.Option(
-        "--seed", min=0, help="The same seed is the same corpus.", rich_help_panel=_GENERATED
+        "--seed",
+        metavar="N",
+        min=0,
+        help="The same seed is the same corpus.",
+        rich_help_panel=_GENERATED,
     ),
 ]
 
@@ -151,6 +168,7 @@ RateOption = Annotated[
     float,
     typer.Option(
         "--rate",
+        metavar="N",
         min=0.01,
         max=100_000,
         help="Requests a second, at the mean of the day.",
@@ -161,7 +179,12 @@ RateOption = Annotated[
 JobsOption = Annotated[
     int,
     typer.Option(
-        "--jobs", "-j", min=1, help="Processes to play them on.", rich_help_panel=_GENERATED
+        "--jobs",
+        "-j",
+        metavar="N",
+        min=1,
+        help="Processes to play them on.",
+        rich_help_panel=_GENERATED,
     ),
 ]
 
@@ -170,7 +193,7 @@ ScenariosOption = Annotated[
     typer.Option(
         "--scenario",
         metavar="NAME",
-        help="These scenarios only; repeat it.",
+        help="This scenario only; may be repeated.",
         rich_help_panel=_GENERATED,
     ),
 ]

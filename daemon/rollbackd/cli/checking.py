@@ -37,7 +37,7 @@ def check(
     files: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE]...",
+            metavar="FILE",
             help="Files, or folders of YAML files. Without one: the shipped rules.",
         ),
     ] = None,

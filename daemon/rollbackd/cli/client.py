@@ -175,21 +175,24 @@ def _refusal(answer: aiohttp.ClientResponse, body: bytes) -> RefusedError:
         403: "use a token with the permission that this needs",
         404: "check the id, and that --url is a rollbackd of this version",
     }
-    said = _error_text(body) or answer.reason or "no reason given"
+    told, fix = _told(body)
     return RefusedError(
-        f"the daemon refused ({status}): {said}", status=status, fix=fixes.get(status, "")
+        f"the daemon refused ({status}): {told or answer.reason or 'no reason given'}",
+        status=status,
+        fix=fix or fixes.get(status, ""),
     )
 
 
-def _error_text(body: bytes) -> str:
+def _told(body: bytes) -> tuple[str, str]:
+    """What an answer says is wrong, and what it says to do, where it does."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return body[:_SHOWN].decode(errors="replace").strip()
+        return body[:_SHOWN].decode(errors="replace").strip(), ""
     if not isinstance(data, dict):
-        return str(data)[:_SHOWN]
+        return str(data)[:_SHOWN], ""
     parts = [str(data.get("error", data)), *_rejections(data.get("rejected"))]
-    return "; ".join(parts)[:_SHOWN]
+    return "; ".join(parts)[:_SHOWN], str(data.get("fix", ""))[:_SHOWN]
 
 
 def _rejections(items: object) -> list[str]:

@@ -23,7 +23,8 @@ def close(
     *,
     incident_id: Annotated[str, typer.Argument(metavar="ID", help="The incident.")],
     final: Annotated[
-        bool, typer.Option("--final", help="Needed: the root cause is known and goes on record.")
+        bool,
+        typer.Option("--final", help="Has to be said: the root cause is known and goes on record."),
     ] = False,
     cause: Annotated[
         str,

@@ -22,6 +22,7 @@ from rollbackd.cli.options import (
     UrlOption,
 )
 from rollbackd.cli.phrases import moment, pairs
+from rollbackd.cli.tables import print_table
 from rollbackd.model.control_shapes import check_shape, kind_named
 
 
@@ -29,17 +30,17 @@ def controls(
     *,
     scope: ScopeArgument,
     name: Annotated[
-        str | None, typer.Argument(metavar="[CONTROL]", help="One control, e.g. `flag:canary`.")
+        str | None, typer.Argument(metavar="CONTROL", help="One control, e.g. `flag:canary`.")
     ] = None,
     value: Annotated[
-        str | None, typer.Argument(metavar="[VALUE]", help="A JSON object: the intent to set.")
+        str | None, typer.Argument(metavar="VALUE", help="A JSON object: the intent to set.")
     ] = None,
     url: UrlOption = DEFAULT_URL,
     token_file: TokenFileOption = None,
     ca_file: CaFileOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Show what applications of SCOPE obey now, and which incident laid it over their intent.
+    """Show what the applications of a scope obey now, and which incident laid it over their intent.
 
     With CONTROL and VALUE set the rollout's intent, which is seen once no incident lies over it.
     """
@@ -69,7 +70,7 @@ def controls(
     if not found:
         print(f"no control of {scope} was ever written; applications see the defaults")
         return
-    Console().print(_table(found))
+    print_table(_table(found))
 
 
 def _check_name(name: str) -> None:

@@ -55,10 +55,12 @@ def explain(
     at: Annotated[
         str,
         typer.Option("--at", metavar="TIME", callback=_checked_time,
-                     help="RFC 3339 or Unix seconds; now, or where the recording ends."),
+                     help="A time, RFC 3339 or Unix seconds; else now, or the recording's end."),
     ] = "",
     limit: Annotated[
-        int, typer.Option("--limit", min=1, max=1000, help="Elements and series of each part.")
+        int,
+        typer.Option("--limit", metavar="N", min=1, max=1000,
+                     help="Show so many elements and series of each part."),
     ] = 5,
     events: Annotated[
         list[Path] | None,

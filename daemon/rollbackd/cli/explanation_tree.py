@@ -9,6 +9,7 @@ from rich.tree import Tree
 
 from rollbackd.cli.phrases import moment, span
 from rollbackd.documents.durations import format_duration
+from rollbackd.documents.numbers import told_apart
 from rollbackd.model.explanations import (
     ExplainedInstance,
     ExplainedNode,
@@ -19,6 +20,7 @@ from rollbackd.model.explanations import (
 from rollbackd.model.labels import METRIC_NAME, format_labels
 from rollbackd.model.triggers import RuleState
 
+_DIGITS = 6
 _STYLES = {RuleState.FIRING: "bold red", RuleState.PENDING: "bold yellow"}
 
 
@@ -63,11 +65,13 @@ def _instance(instance: ExplainedInstance, found: RuleExplanation) -> Text:
     return text
 
 
-def _grow(tree: Tree, node: ExplainedNode, at_ms: int) -> None:
-    for line in _lines(node, at_ms):
+def _grow(tree: Tree, node: ExplainedNode, at_ms: int, beside: Number | None = None) -> None:
+    """Add what is below a part whose values are compared with `beside`, if with anything."""
+    bound = node.bound if node.bound is not None else beside
+    for line in _lines(node, at_ms, bound):
         tree.add(line)
     for child in node.children:
-        _grow(tree.add(_label(child)), child, at_ms)
+        _grow(tree.add(_label(child)), child, at_ms, node.bound)
 
 
 def _label(node: ExplainedNode) -> Text:
@@ -83,34 +87,34 @@ def _label(node: ExplainedNode) -> Text:
     return text
 
 
-def _lines(node: ExplainedNode, at_ms: int) -> list[Text]:
+def _lines(node: ExplainedNode, at_ms: int, bound: Number | None) -> list[Text]:
     """The series of a selector, or the elements of anything else."""
     if node.series_total:
-        shown = [_series(each, at_ms) for each in node.series]
+        shown = [_series(each, at_ms, bound) for each in node.series]
         return [*shown, *_more(node.series_total - len(shown))]
     if node.silent_since_ms is not None:
         return [Text(f"no series since {moment(node.silent_since_ms)}", style="yellow")]
     if node.kind != "vector":
         return [] if node.kind == "scalar" or node.children else [Text("no series", style="yellow")]
     shown = [
-        _valued(each.labels, each.value, dim=number >= node.here)
-        for number, each in enumerate(node.elements)
+        _valued(each.labels, _number(each.value, bound), dim=place >= node.here)
+        for place, each in enumerate(node.elements)
     ]
     return [*shown, *_more(node.total - len(shown))]
 
 
-def _valued(labels: Mapping[str, str], value: Number, *, dim: bool) -> Text:
+def _valued(labels: Mapping[str, str], value: str, *, dim: bool) -> Text:
     bare = {k: v for k, v in labels.items() if k != METRIC_NAME}
-    text = Text.assemble((_number(value), "cyan"), f"  {format_labels(bare.items())}")
+    text = Text.assemble((value, "cyan"), f"  {format_labels(bare.items())}")
     if dim:
         text.stylize("dim")
     return text
 
 
-def _series(series: ExplainedSeries, at_ms: int) -> Text:
+def _series(series: ExplainedSeries, at_ms: int, bound: Number | None) -> Text:
     text = Text(style="" if series.samples else "dim")
     if series.value is not None:
-        text.append(_number(series.value), style="cyan")
+        text.append(_number(series.value, bound), style="cyan")
         text.append("  ")
     text.append(format_labels(series.labels.items()))
     if series.held:
@@ -127,5 +131,10 @@ def _more(rest: int) -> list[Text]:
     return [Text(f"... and {rest} more", style="dim")] if rest > 0 else []
 
 
-def _number(value: Number) -> str:
-    return value if isinstance(value, str) else f"{value:.6g}"
+def _number(value: Number, beside: Number | None = None) -> str:
+    """Six digits, or as many as tell it from the bound that it is compared with."""
+    if isinstance(value, str):
+        return value
+    if isinstance(beside, str) or beside is None:
+        return f"{value:.{_DIGITS}g}"
+    return told_apart(value, beside, digits=_DIGITS)

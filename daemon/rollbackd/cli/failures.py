@@ -1,6 +1,5 @@
 """How a command fails: one clear line and exit code 1, never a traceback for a user's mistake."""
 
-from inspect import cleandoc
 from typing import Any, Final
 
 import typer
@@ -9,6 +8,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from rollbackd.cli.diagnostics import print_diagnostics
+from rollbackd.cli.help_pages import name_by_metavar, wrapped
 from rollbackd.documents.diagnostics import DocumentError
 
 #: A check found something, an incident did not close, the daemon said no or cannot be reached.
@@ -24,14 +24,20 @@ class FailureError(Exception):
 
 
 class Commands(TyperGroup):
-    """The root group: the one place where failures become messages and exit codes."""
+    """A group of commands: where failures become messages and exit codes, and help is tidied."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options before a command."""
+        params = super().get_params(ctx)
+        name_by_metavar(params)
+        return params
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command; its help is wrapped by the terminal, not by the source."""
+        """The command, with its help as it is shown."""
         command = super().get_command(ctx, cmd_name)
-        if command is not None and command.help:
-            paragraphs = cleandoc(command.help).split("\n\n")
-            command.help = "\n\n".join(" ".join(each.split()) for each in paragraphs)
+        if command is not None:
+            command.help = wrapped(command.help or "")
+            name_by_metavar(command.get_params(ctx))
         return command
 
     def invoke(self, ctx: Any) -> Any:

@@ -40,6 +40,7 @@ from rollbackd.cli.generating_options import (
 )
 from rollbackd.cli.options import CaFileOption, Output, OutputOption, TokenFileOption
 from rollbackd.cli.outlets import Destination, deliver
+from rollbackd.cli.tables import print_table
 from rollbackd.documents.durations import format_duration
 from rollbackd.model.labels import Scope
 
@@ -147,7 +148,7 @@ def _print_list(output: Output) -> None:
     table.add_column("what happens", overflow="fold")
     for each in SCENARIOS.values():
         table.add_row(each.name, str(each.kind), each.line, each.branch, each.about)
-    Console(highlight=False).print(table)
+    print_table(table)
 
 
 def _write(path: Path, text: str) -> None:

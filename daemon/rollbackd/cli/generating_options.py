@@ -51,13 +51,17 @@ ScenarioOption = Annotated[
 ListOption = Annotated[bool, typer.Option("--list", help="Print the scenarios and end.")]
 
 SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, help="The same seed is the same traffic, byte for byte.")
+    int,
+    typer.Option(
+        "--seed", metavar="N", min=0, help="The same seed is the same traffic, byte for byte."
+    ),
 ]
 
 RateOption = Annotated[
     float,
     typer.Option(
         "--rate",
+        metavar="N",
         min=0.01,
         max=1_000_000,
         help="Requests a second of each service, at the mean of the day.",
@@ -71,7 +75,7 @@ DurationOption = Annotated[
         "--duration",
         metavar="DURATION",
         parser=_parsed_duration,
-        help="How long it goes on; the rollout begins after 6 minutes. [default: 20m]",
+        help="How long it goes on; the rollout begins after 6 minutes. \\[default: 20m]",
         show_default=False,
         rich_help_panel=_TRAFFIC,
     ),
@@ -95,7 +99,7 @@ ScopesOption = Annotated[
         "--scope",
         metavar="SERVICE/REGION",
         parser=parsed_scope,
-        help="Repeat it for more services or regions; faults are in the first. [default: rag/eu]",
+        help="Repeat it for more services or regions; faults are in the first. \\[default: rag/eu]",
         show_default=False,
         rich_help_panel=_TRAFFIC,
     ),
@@ -114,7 +118,7 @@ PaceOption = Annotated[
     Pace | None,
     typer.Option(
         "--pace",
-        help="`fast`, or `real` time. [default: fast to a file, real to Kafka and a daemon]",
+        help="`fast`, or `real` time. \\[default: fast to a file, real to Kafka and a daemon]",
         show_default=False,
         rich_help_panel=_TRAFFIC,
     ),
@@ -125,7 +129,7 @@ OutOption = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="A file of events, one a line; `-` is the standard output. [default: -]",
+        help="A file of events, one a line; `-` is the standard output. \\[default: -]",
         show_default=False,
         rich_help_panel=_WHERE,
     ),

@@ -17,6 +17,7 @@ from rollbackd.cli.phrases import (
     state_style,
 )
 from rollbackd.documents.durations import format_duration
+from rollbackd.documents.numbers import exact
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.ports import IncidentDetail
 
@@ -83,7 +84,12 @@ def _triggers(incident: Incident) -> RenderableType | None:
         summary = trigger.annotations.get("summary", "")
         text.append(trigger.rule, style="bold")
         text.append(f" = {number(trigger.value)}")
+        again = incident.recurrence_of(trigger)
+        if again is not None:
+            text.append(f"  {again.times} times, last {number(again.last.value)}")
         text.append(f"  {summary}\n" if summary else "\n", style="dim")
+    for rule, times in incident.unlisted.items():
+        text.append(f"{rule} fired {times} more times on other labels\n")
     text.rstrip()
     return text
 
@@ -120,6 +126,10 @@ def transition(record: JournalRecord) -> Text:
     target = record.detail.get("target") or record.detail.get("gives_back")
     if target:
         text.append(f" ({target})", style="dim")
+    if held_by := record.detail.get("held_by"):
+        text.append(f" (held with {held_by})", style="dim")
+    if heir := record.detail.get("to"):
+        text.append(f" (left to {heir}, which needs it)", style="dim")
     if waits_for := record.detail.get("waits_for"):
         text.append(f" (waits for {waits_for})", style="dim")
     return text
@@ -176,8 +186,8 @@ def _targets(incident: Incident) -> RenderableType | None:
     for reading in incident.readings:
         table.add_row(
             reading.name,
-            number(reading.value),
-            f"{reading.direction} {number(reading.bound)}",
+            number(reading.value, beside=reading.bound),
+            f"{reading.direction} {exact(reading.bound)}",
             Text(reading.verdict, style=VERDICT_STYLES[reading.verdict]),
         )
     green, wanted = incident.hold.green_ms, incident.policy.hold_ms

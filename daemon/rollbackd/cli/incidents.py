@@ -32,18 +32,24 @@ _WIDEST: Final = 10_000
 
 def incidents(
     incident_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Tell this one from beginning to end.")
+        str | None, typer.Argument(metavar="ID", help="Tell this one from beginning to end.")
     ] = None,
     *,
     open_only: Annotated[bool, typer.Option("--open", help="Only those that are open.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=1000, help="List at most so many.")
+    ] = 20,
     emit_test: Annotated[
         bool,
-        typer.Option("--emit-test", help="Its window as a rule unit test.", rich_help_panel=_TEST),
+        typer.Option(
+            "--emit-test", help="Print its window as a rule unit test.", rich_help_panel=_TEST
+        ),
     ] = False,
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="FILE", help="Write the test there.", rich_help_panel=_TEST),
+        typer.Option(
+            "--to", metavar="FILE", help="Write the test there instead.", rich_help_panel=_TEST
+        ),
     ] = None,
     rules: Annotated[
         list[Path] | None,

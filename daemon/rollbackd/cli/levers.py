@@ -10,6 +10,7 @@ from rich.text import Text
 
 from rollbackd.cli.failures import FailureError
 from rollbackd.cli.options import Output, OutputOption
+from rollbackd.cli.tables import print_table
 from rollbackd.documents.reader import suggestion
 from rollbackd.levers import LEVERS
 from rollbackd.levers.catalogue import FieldPage, LeverPage, describe, lever_file_schema
@@ -23,7 +24,7 @@ _KINDS = {
 
 def levers(
     type_: Annotated[
-        str, typer.Argument(metavar="[TYPE]", help="Show one type with all that it takes.")
+        str, typer.Argument(metavar="TYPE", help="Show one type with all that it takes.")
     ] = "",
     *,
     schema: Annotated[
@@ -36,29 +37,32 @@ def levers(
     A lever on rollbackd's own controls is there under its own name. One on another system gets a
     name and settings in the file that the config names under `levers:`.
     """
-    console = Console()
+    console = Console(soft_wrap=True)
     if schema:
         console.print_json(data=lever_file_schema())
         return
     if type_ and type_ not in LEVERS:
-        raise FailureError(f"there is no type of lever `{type_}`", fix=suggestion(type_, LEVERS))
+        raise FailureError(
+            f"there is no type of lever `{type_}`",
+            fix=suggestion(type_, LEVERS) or "`rollbackd levers` lists them",
+        )
     pages = [describe(name) for name in ([type_] if type_ else sorted(LEVERS))]
     if output is Output.JSON:
         console.print_json(data=[_plain(page) for page in pages])
     elif type_:
         _show(console, pages[0])
     else:
-        _list(console, pages)
+        _list(pages)
 
 
-def _list(console: Console, pages: Iterable[LeverPage]) -> None:
+def _list(pages: Iterable[LeverPage]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("TYPE", "KIND", "", "WHAT IT DOES"):
         table.add_column(heading, no_wrap=heading == "TYPE")
     for page in pages:
         built_in = "built in" if page.built_in else ""
         table.add_row(page.type, page.kind, built_in, Text(page.summary))
-    console.print(table)
+    print_table(table)
 
 
 def _show(console: Console, page: LeverPage) -> None:
@@ -68,7 +72,7 @@ def _show(console: Console, page: LeverPage) -> None:
     for title, fields in (("settings", page.settings), ("params", page.params)):
         if fields:
             console.print()
-            console.print(_table(title, fields))
+            print_table(_table(title, fields))
 
 
 def _table(title: str, fields: Iterable[FieldPage]) -> Table:

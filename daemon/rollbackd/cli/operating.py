@@ -19,6 +19,7 @@ from rollbackd.cli.options import (
     UrlOption,
 )
 from rollbackd.cli.phrases import moment
+from rollbackd.cli.tables import print_table
 from rollbackd.model.incidents import Incident
 
 ReasonOption = Annotated[
@@ -67,7 +68,7 @@ def pull(
     ca_file: CaFileOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Open an incident by hand: roll SCOPE back along BRANCH without waiting for a rule."""
+    """Open an incident by hand: roll a scope back along BRANCH without waiting for a rule."""
     body: dict[str, Any] = {"branch": branch, "scope": str(scope), "reason": reason}
     if region:
         body["regions"] = region
@@ -121,7 +122,7 @@ def status(
     if output is Output.JSON:
         Console().print_json(data=answer)
         return
-    Console().print(_status_table(convert(answer, dict[str, Any])))
+    print_table(_status_table(convert(answer, dict[str, Any])))
 
 
 def _status_table(answer: dict[str, Any]) -> Table:

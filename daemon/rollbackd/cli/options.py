@@ -114,7 +114,7 @@ AnyScopeArgument = Annotated[
     Scope | None,
     typer.Argument(
         help="One scope only: `service/region`, or `service` alone for region `global`.",
-        metavar="[SERVICE/REGION]",
+        metavar="SERVICE/REGION",
         parser=parsed_scope,
     ),
 ]

@@ -81,7 +81,7 @@ def unlatch(
     token_file: TokenFileOption = None,
     ca_file: CaFileOption = None,
 ) -> None:
-    """Let the automation act again on a SCOPE that flapped, or that acting did not help.
+    """Let the automation act again on a scope that flapped, or that acting did not help.
 
     What happened before counts no more. `rollbackd status` shows what is latched.
     """

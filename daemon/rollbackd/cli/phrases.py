@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from rollbackd.documents.numbers import told_apart
 from rollbackd.model.incidents import MeasureStatus, State
 from rollbackd.model.triggers import Verdict
 
@@ -28,6 +29,7 @@ MEASURE_STYLES: Final = {
     MeasureStatus.TAKEN: "bold yellow",
     MeasureStatus.RESTORED: "green",
     MeasureStatus.LEFT_ALONE: "magenta",
+    MeasureStatus.HANDED_OVER: "yellow",
     MeasureStatus.VOID: "dim",
     MeasureStatus.LEFT_IN_FORCE: "bold red",
     MeasureStatus.ACKNOWLEDGED: "magenta",
@@ -62,9 +64,11 @@ def span(milliseconds: float) -> str:
     return f"{minutes // 60}h {minutes % 60:02d}m"
 
 
-def number(value: float | None) -> str:
-    """A measured value in at most four digits; a dash when there is none."""
-    return "-" if value is None else f"{value:.4g}"
+def number(value: float | None, *, beside: float | None = None) -> str:
+    """Four digits, or as many as tell it from the bound that stands beside it; or a dash."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if beside is None else told_apart(value, beside)
 
 
 def pairs(value: Mapping[str, object] | None) -> str:

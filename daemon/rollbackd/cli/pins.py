@@ -12,7 +12,7 @@ from rich.console import Console
 from rollbackd.cli import pins_view as view
 from rollbackd.cli.answers import LiveAnswer, SetAnswer, SetList, ShownSet
 from rollbackd.cli.client import Api, Connection, call, convert
-from rollbackd.cli.failures import FAILED, FailureError
+from rollbackd.cli.failures import FAILED, Commands, FailureError
 from rollbackd.cli.operating import ReasonOption
 from rollbackd.cli.options import (
     DEFAULT_URL,
@@ -25,15 +25,19 @@ from rollbackd.cli.options import (
     UrlOption,
 )
 from rollbackd.cli.rule_tests import read_text
+from rollbackd.cli.tables import print_table
 from rollbackd.documents.reader import Document, Reader
 from rollbackd.documents.yaml import compose
+from rollbackd.model.events import KnownTarget
 from rollbackd.model.known_good import BASELINE_ARM
 from rollbackd.model.pins import Pins
 
 #: Stands for what runs now, where a set is compared.
 CURRENT = "current"
 
-app = typer.Typer(no_args_is_help=True, help="Known good sets: what a rollback goes back to.")
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="Known good sets: what a rollback goes back to."
+)
 
 SetArgument = Annotated[
     str, typer.Argument(metavar="ID", help="The set, e.g. `KG-20261123T024455-1a2b3c4d`.")
@@ -58,12 +62,18 @@ def record(
     ] = False,
     pin: Annotated[
         list[str] | None,
-        typer.Option("--pin", metavar="NAME=VALUE", help="One pin; over --file and --from-live."),
+        typer.Option(
+            "--pin",
+            metavar="NAME=VALUE",
+            help="One pin, over --file and --from-live; may be repeated.",
+        ),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help="Pins as a YAML or JSON mapping.")
     ] = None,
-    arm: Annotated[str, typer.Option("--arm", help="The arm that is the service.")] = BASELINE_ARM,
+    arm: Annotated[
+        str, typer.Option("--arm", metavar="ARM", help="The arm that is the service.")
+    ] = BASELINE_ARM,
     window: Annotated[
         str | None,
         typer.Option(
@@ -72,25 +82,32 @@ def record(
             help="How much of the live series to measure: all that is kept, or less, `0s`: none.",
         ),
     ] = None,
-    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why.")] = "",
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why it is recorded.")] = "",
     candidate: Annotated[
         bool, typer.Option("--candidate", help="Record it only; `pins promote` makes it count.")
     ] = False,
     allow_missing: Annotated[
         bool,
-        typer.Option("--allow-missing", help="Although required pins or targets are unknown."),
+        typer.Option(
+            "--allow-missing", help="Record it although required pins or targets are unknown."
+        ),
     ] = False,
     key: Annotated[
-        str, typer.Option("--key", metavar="KEY", help="The same key records the same set once.")
+        str,
+        typer.Option(
+            "--key", metavar="KEY", help="Said again with the same key, it is the same set."
+        ),
     ] = "",
     url: UrlOption = DEFAULT_URL,
     token_file: TokenFileOption = None,
     ca_file: CaFileOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Record what SCOPE runs with as a set to go back to; do it before a rollout.
+    """Record what a scope runs with as a set to go back to; do it before a rollout.
 
     Controls and targets are read by the daemon, and the baseline is measured from its live windows.
+    Without --key, the same command within ten minutes gives the same set, if that one still counts
+    and pins, controls and targets are still as it says.
     """
     chosen = {**(_pins_of_file(file) if file else {}), **_pins_of_options(pin or [])}
     if not (from_live or chosen):
@@ -124,7 +141,9 @@ def record(
 def list_sets(
     scope: AnyScopeArgument = None,
     *,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=1_000, help="List at most so many.")
+    ] = 20,
     url: UrlOption = DEFAULT_URL,
     token_file: TokenFileOption = None,
     ca_file: CaFileOption = None,
@@ -144,7 +163,7 @@ def list_sets(
     if not sets:
         print("no known good set is recorded; `rollbackd pins record` makes one")
         return
-    Console().print(view.table(sets))
+    print_table(view.table(sets))
 
 
 @app.command("show")
@@ -167,40 +186,43 @@ def show_set(
 
 @app.command()
 def diff(
-    set_id: Annotated[str, typer.Argument(metavar="A", help="A set.")],
+    set_id: Annotated[str, typer.Argument(metavar="A", help="The ID of a set.")],
     other: Annotated[
-        str, typer.Argument(metavar="B|current", help="Another one, or what runs now.")
+        str, typer.Argument(metavar="B", help="Another one, or `current`: what runs now.")
     ] = CURRENT,
     *,
-    arm: Annotated[str, typer.Option("--arm", help="The arm, with `current`.")] = BASELINE_ARM,
+    arm: Annotated[
+        str, typer.Option("--arm", metavar="ARM", help="The arm, with `current`.")
+    ] = BASELINE_ARM,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="Exit with 1 when there is a difference.")
+        bool,
+        typer.Option(
+            "--exit-code", help="Exit with 1 on a difference, or a target that cannot be read."
+        ),
     ] = False,
     url: UrlOption = DEFAULT_URL,
     token_file: TokenFileOption = None,
     ca_file: CaFileOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Say what differs between two sets, or between a set and what runs now."""
+    """Say what differs between two sets, or between a set and what runs now.
 
-    async def work(api: Api) -> tuple[ShownSet, ShownSet]:
+    For what runs now, every target of the decision tree is read; the baseline is not measured, and
+    facts about a target that stands where it stood are left aside.
+    """
+
+    async def work(api: Api) -> tuple[ShownSet, ShownSet, dict[str, str]]:
         first = convert(await _get(api, set_id), SetAnswer).set
         if other != CURRENT:
-            return first, convert(await _get(api, other), SetAnswer).set
+            return first, convert(await _get(api, other), SetAnswer).set, {}
         live = convert(await api.get(f"/api/v1/pins/live/{first.scope}"), LiveAnswer)
-        return first, _as_it_runs(first, live, arm)
+        return first, _as_it_runs(first, live, arm), live.not_observed
 
     connection = Connection(url=url, token_file=token_file, ca_file=ca_file)
-    first, second = call(connection, work)
+    first, second, unread = call(connection, work)
     found = view.differences(first, second)
-    if output is Output.JSON:
-        told = msgspec.to_builtins(found)
-        Console().print_json(data={"a": first.id, "b": second.id, "differences": told})
-    elif found:
-        Console().print(view.difference_table(first.id, second.id, found))
-    else:
-        print(f"{first.id} and {second.id} do not differ")
-    if found and exit_code:
+    _show_differences(first.id, second.id, found, unread, output)
+    if exit_code and (found or unread):
         raise typer.Exit(FAILED)
 
 
@@ -250,6 +272,23 @@ def _restate(connection: Connection, set_id: str, verb: str, reason: str, output
         print("until a set is recorded or promoted, a branch that needs one cannot roll back")
 
 
+def _show_differences(
+    a: str, b: str, found: Sequence[view.Difference], unread: dict[str, str], output: Output
+) -> None:
+    not_compared = {f"target {name}": why for name, why in sorted(unread.items())}
+    if b == CURRENT:
+        not_compared["baseline"] = "nothing is measured for a comparison"
+    if output is Output.JSON:
+        told = {"differences": msgspec.to_builtins(found), "not_compared": not_compared}
+        Console().print_json(data={"a": a, "b": b, **told})
+        return
+    if found:
+        print_table(view.difference_table(a, b, found))
+    else:
+        print(f"{a} and {b} do not differ" + (" in what was compared" if not_compared else ""))
+    view.show_not_compared(Console(), not_compared)
+
+
 async def _get(api: Api, set_id: str) -> Any:
     return await api.get(f"/api/v1/pins/{quote(set_id, safe='')}")
 
@@ -270,10 +309,21 @@ def _as_it_runs(first: ShownSet, live: LiveAnswer, arm: str) -> ShownSet:
         pins=seen,
         recorded_at_ms=0,
         controls=live.controls,
-        # neither is read for a comparison
-        targets=first.targets,
+        targets=_targets_now(first, live),
+        # what is not compared counts as the same
         baseline=first.baseline,
     )
+
+
+def _targets_now(first: ShownSet, live: LiveAnswer) -> dict[str, KnownTarget]:
+    """As they stand; the set's own where one stands where it stood, or cannot be read."""
+    targets = dict(live.targets)
+    for name, recorded in first.targets.items():
+        now = targets.get(name)
+        if name in live.not_observed or (now is not None and now.value == recorded.value):
+            # a document count grows without the alias being moved
+            targets[name] = recorded
+    return targets
 
 
 def _pins_of_options(written: Sequence[str]) -> Pins:

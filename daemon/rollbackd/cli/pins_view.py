@@ -105,6 +105,12 @@ def difference_table(a: str, b: str, found: Sequence[Difference]) -> Table:
     return shown
 
 
+def show_not_compared(console: Console, not_compared: Mapping[str, str]) -> None:
+    """What a comparison says nothing of, and why."""
+    for name, why in not_compared.items():
+        console.print(Text(f"not compared: {name}: {why}", style="yellow"), soft_wrap=True)
+
+
 def _head(each: ShownSet) -> Table:
     shown = Table.grid(padding=(0, 2))
     standing = Text(each.status, style=_STYLES[each.status])

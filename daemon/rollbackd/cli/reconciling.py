@@ -22,6 +22,7 @@ from rollbackd.cli.options import (
     TokenFileOption,
     UrlOption,
 )
+from rollbackd.cli.tables import print_table
 from rollbackd.errors import PermanentError
 from rollbackd.model.labels import Scope
 from rollbackd.model.reconciliation import Reconciliation, Window
@@ -56,8 +57,12 @@ def reconcile(
         str, typer.Option(metavar="ID", help="From the first bad event of an incident on.")
     ] = "",
     scope: AnyScopeOption = None,
-    since: Annotated[int | None, typer.Option("--from", help="RFC 3339.", **_TIME)] = None,
-    until: Annotated[int | None, typer.Option("--to", help="Now, if left out.", **_TIME)] = None,
+    since: Annotated[
+        int | None, typer.Option("--from", help="From this time on, RFC 3339.", **_TIME)
+    ] = None,
+    until: Annotated[
+        int | None, typer.Option("--to", help="Up to this time; now, if left out.", **_TIME)
+    ] = None,
     accept: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY", help="Take this open item as it is. May be repeated."),
@@ -166,7 +171,7 @@ def _show(found: Reconciliation, output: Output) -> None:
         settled = ", ".join(f"{count} {word}" for word, count in found.settled.items())
         sys.stdout.write(f"settled by what is there: {settled}\n")
     if found.items:
-        Console().print(_table(found))
+        print_table(_table(found))
 
 
 def _table(found: Reconciliation) -> Table:

@@ -34,7 +34,7 @@ def release(
 ) -> None:
     """Let the rollout's intent show again where a rollback still lies over it.
 
-    Refused while an incident is open on SCOPE.
+    Refused while an incident is open on the scope.
     """
     connection = Connection(url=url, token_file=token_file, ca_file=ca_file)
     path = f"/api/v1/controls/{scope.service}/{scope.region}/{control}/release"

@@ -32,7 +32,10 @@ def replay(
     *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Recorded events, one JSON a line.")],
     speed: Annotated[
-        float, typer.Option("--speed", min=0.01, max=10_000, help="Times as fast as recorded.")
+        float,
+        typer.Option(
+            "--speed", metavar="TIMES", min=0.01, max=10_000, help="Times as fast as recorded."
+        ),
     ] = 1.0,
     keep_times: Annotated[
         bool, typer.Option("--keep-times", help="Send times as recorded instead of from now on.")

@@ -1,5 +1,6 @@
 """`rollbackd check --sample`: what events become, native ones or others by a mapping."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,9 @@ from rollbackd.model.labels import format_labels
 
 #: Events that are shown one by one; the rest are counted.
 SHOWN: Final = 5
+
+#: 2000-01-01: what is said to be older has its time in another unit.
+_TOO_OLD_MS: Final = 946_684_800_000
 
 
 class Sampled:
@@ -113,7 +117,17 @@ def _described(batch: Batch) -> dict[str, Any]:
             for fact in (*batch.facts, *batch.changes)
         ],
         "known_good": [{"scope": str(s.scope), "pins": dict(s.pins)} for s in batch.known_good],
+        "warnings": list(_warnings(batch)),
     }
+
+
+def _warnings(batch: Batch) -> Iterator[str]:
+    timed = (*batch.samples, *batch.pins, *batch.facts, *batch.changes)
+    for time_ms in sorted({each.time_ms for each in timed if each.time_ms < _TOO_OLD_MS}):
+        yield (
+            f"its time is {_time(time_ms)}: is it in another unit?"
+            " The daemon refuses such samples as `too_late`"
+        )
 
 
 def _keys(fact: msgspec.Struct) -> dict[str, Any]:
@@ -140,6 +154,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         said = ", ".join(f"{k}={v}" for k, v in fact.items() if k not in {"fact", "scope"})
         lines.append(f"fact     {fact['fact']} {fact['scope']}: {said}")
     lines += [f"good     {good['scope']}: a known good set" for good in found["known_good"]]
+    lines += [f"warning  {warning}" for warning in found["warnings"]]
     lines += [f"missing  {place}: {paths}" for place, paths in found.get("missing", {}).items()]
     if found.get("unread"):
         lines.append(f"unread   {', '.join(found['unread'])}")

@@ -19,6 +19,7 @@ SeedsOption = Annotated[
     int | None,
     typer.Option(
         "--seeds",
+        metavar="N",
         min=1,
         help=f"How many seeds to play; {_DEFAULT_SEEDS}, or 1 with `--seed`.",
         show_default=False,
@@ -26,9 +27,13 @@ SeedsOption = Annotated[
 ]
 SeedOption = Annotated[
     int | None,
-    typer.Option("--seed", min=0, help="The first seed, or the only one.", show_default=False),
+    typer.Option(
+        "--seed", metavar="N", min=0, help="The first seed, or the only one.", show_default=False
+    ),
 ]
-JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes to play them on.")]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Processes to play them on.")
+]
 StoryOption = Annotated[
     bool, typer.Option("--story", help="Tell what happened, step by step; with one seed only.")
 ]

@@ -19,7 +19,7 @@ from rollbackd.triggers.unit_tests import CaseResult
 
 def run_rule_tests(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Test files in promtool's format.")
+        list[Path], typer.Argument(metavar="FILE", help="Test files in promtool's format.")
     ],
     *,
     verbose: Annotated[

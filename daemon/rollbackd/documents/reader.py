@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import yaml
 
+from rollbackd.documents.bounds import EXACT, Bounds
 from rollbackd.documents.catalogue import DiagnosticId
 from rollbackd.documents.diagnostics import Diagnostic, DocumentError, Position, Severity, errors_in
 from rollbackd.documents.durations import parse_duration
@@ -17,6 +18,7 @@ T = TypeVar("T")
 
 #: Words that are less alike than this are no slip of the finger.
 _LIKENESS = 0.65
+_SHOWN = 40
 
 
 @dataclass(slots=True)
@@ -133,24 +135,21 @@ class Reader:
             self._wrong("a number", fix=self._without_quotes())
             return default
         if not abs(value) <= sys.float_info.max:
-            self.problem("value/range", f"`{str(self.node.value)[:40]}` is not a finite number")
+            self.problem("value/range", f"`{self._shown()}` is not a finite number")
             return default
         return float(value)
 
-    def integer(self, default: int = 0, *, minimum: int | None = None, maximum: int = 2**53) -> int:
+    def integer(self, default: int = 0, *, minimum: int | None = None, maximum: int = EXACT) -> int:
         """A whole number from `minimum` to `maximum`."""
         value = self._scalar()
         if not isinstance(value, int) or isinstance(value, bool):
             self._wrong("a whole number", fix=self._without_quotes())
             return default
-        if minimum is not None and value < minimum:
-            self.problem("value/range", f"`{value}` is below the minimum `{minimum}`")
-            return default
-        if value > maximum:
-            shown = str(self.node.value)[:40]
-            self.problem("value/range", f"`{shown}` is above the maximum `{maximum}`")
-            return default
-        return value
+        objection = Bounds(least=minimum, most=maximum).objection(value, self._shown())
+        if objection is None:
+            return value
+        self.problem("value/range", objection.message, fix=objection.fix)
+        return default
 
     def boolean(self, *, default: bool = False) -> bool:
         """`true` or `false`; YAML 1.1's `yes`, `no`, `on`, `off` are refused."""
@@ -170,6 +169,15 @@ class Reader:
         except ValueError as error:
             self.problem("value/duration", str(error))
             return default
+
+    def positive_duration_ms(self, default: int = 1) -> int:
+        """A Prometheus duration above zero, in milliseconds."""
+        value = self.duration_ms(default)
+        if value > 0:
+            return value
+        message = f"the duration `{self._shown()}` is not above `0`"
+        self.problem("value/range", message, fix="write one such as `5s`")
+        return default
 
     def choice(self, allowed: Iterable[str], default: str = "") -> str:
         """One of the allowed words."""
@@ -194,6 +202,9 @@ class Reader:
 
     def _scalar(self) -> str | int | float | bool | None:  # 1 and 1.0 differ
         return scalar_value(self.node) if isinstance(self.node, yaml.ScalarNode) else None
+
+    def _shown(self) -> str:
+        return str(self.node.value)[:_SHOWN]
 
     def _without_quotes(self) -> str:
         if not isinstance(self.node, yaml.ScalarNode) or self.node.style not in {"'", '"'}:

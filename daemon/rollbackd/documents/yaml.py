@@ -37,6 +37,9 @@ _SECRET = re.compile(
     r"|(?:(?<=password:)|(?<=passwd:)|(?<=secret:)|(?<=token:)|(?<=password=))\s*[^\s,}]+",
     re.IGNORECASE,
 )
+#: What PyYAML says of an unquoted `@.name`, and of an unquoted `$.a[0]` in a flow mapping.
+_RESERVED = re.compile("found character '[@`%]' that cannot start any token")
+_BRACKET = re.compile(r"expected ',' or '[\]}]', but got '[\[{]'")
 
 
 class _Loader(yaml.SafeLoader):
@@ -77,7 +80,7 @@ def compose_all(text: str, *, file: str) -> list[yaml.Node]:
         mark = error.problem_mark or error.context_mark
         where = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file, 1, 1)
         message = " ".join(part for part in (error.problem, error.context) if part)
-        raise _refuse(text, where, "yaml/syntax", message or "not YAML") from None
+        raise _refuse(text, where, "yaml/syntax", message or "not YAML", _fix_of(message)) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML on `"\UFFFFFFFF"`
         message = str(error).splitlines()[0]
         raise _refuse(text, Position(file, 1, 1), "yaml/syntax", message) from None
@@ -190,6 +193,15 @@ def _diagnostic(
     text: str, where: Position, id_: DiagnosticId, message: str, fix: str = ""
 ) -> Diagnostic:
     return Diagnostic(id_, Severity.ERROR, message, where, source_line(text, where.line), fix)
+
+
+def _fix_of(message: str) -> str:
+    """For a text, such as a path or a template, that YAML reads as something else."""
+    if _RESERVED.match(message):
+        return "put the text that begins with it in quotes"
+    if _BRACKET.match(message):
+        return "inside `{...}` and `[...]`, put a text with a bracket or brace in quotes"
+    return ""
 
 
 def _refuse(

@@ -64,7 +64,9 @@ class Decoders:
                 if format == "otlp_protobuf":
                     decode = otlp.decode_protobuf_into
                 labels = self._settings.otlp_resource_labels
-                return decode(body, into, resource_labels=labels, deltas=self._deltas)
+                return decode(
+                    body, into, resource_labels=labels, deltas=self._deltas, now_ms=now_ms
+                )
             case "telegraf":
                 unit = self._settings.telegraf_timestamp_unit
                 return telegraf.decode_into(body, into, unit=unit, now_ms=now_ms)

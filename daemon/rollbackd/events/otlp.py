@@ -6,7 +6,8 @@ Gauges and sums that may fall are gauges, monotonic sums are counters, histogram
 buckets, summaries have quantiles. Deltas of counters and histograms are added up; a delta of a sum
 that may fall is left out, as the specification says, and so are exponential histograms, whose
 buckets would be a new set of labels each time they move. A point without a recorded value ends its
-series. Resource attributes become labels by an allow-list; scopes and exemplars are skipped.
+series. Resource attributes become labels by an allow-list; scopes and exemplars are skipped. What
+has the same labels then is one series, whoever sent it: its deltas have one total.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -42,21 +43,32 @@ _BOOK: Final = SeriesBook()
 
 
 def decode_json_into(
-    body: bytes, into: Collector, *, resource_labels: Mapping[str, str], deltas: DeltaTotals
+    body: bytes,
+    into: Collector,
+    *,
+    resource_labels: Mapping[str, str],
+    deltas: DeltaTotals,
+    now_ms: int,
 ) -> str:
     """Add an `ExportMetricsServiceRequest`; what was wrong with series left out, if any.
 
     `resource_labels` is resource attribute -> label. Raises Rejected, and then has added nothing.
     """
-    return _Reading(otlp_json, resource_labels, deltas, into).read(otlp_json.request_of(body))
+    request = otlp_json.request_of(body)
+    return _Reading(otlp_json, resource_labels, deltas, into, now_ms).read(request)
 
 
 def decode_protobuf_into(
-    body: bytes, into: Collector, *, resource_labels: Mapping[str, str], deltas: DeltaTotals
+    body: bytes,
+    into: Collector,
+    *,
+    resource_labels: Mapping[str, str],
+    deltas: DeltaTotals,
+    now_ms: int,
 ) -> str:
     """The same in protobuf."""
     request = otlp_protobuf.request_of(body)
-    return _Reading(otlp_protobuf, resource_labels, deltas, into).read(request)
+    return _Reading(otlp_protobuf, resource_labels, deltas, into, now_ms).read(request)
 
 
 class _Reading:
@@ -68,11 +80,13 @@ class _Reading:
         resource_labels: Mapping[str, str],
         deltas: DeltaTotals,
         into: Collector,
+        now_ms: int,
     ) -> None:
         self._wire = wire
         self._allowed = resource_labels
         self._shape = tuple(resource_labels.items())
         self._deltas = deltas
+        self._now_ns = now_ms * _NS_PER_MS
         self._into = into
         self._add = into.samples.rows.append
         self._wrong = ""
@@ -197,15 +211,16 @@ class _Reading:
             return
         time_ns = point.time_unix_nano
         if delta and not point.flags & _NO_RECORDED_VALUE:
-            start_ns = point.start_time_unix_nano
-            if 0 < start_ns < time_ns and not self._deltas.knows(key):
+            start_ns, counter = point.start_time_unix_nano, schema.series
+            if 0 < start_ns < time_ns and not self._deltas.knows(counter):
                 # so that the first delta is an increase
+                start_ns = min(start_ns, self._now_ns)
                 self._add((schema, start_ns // _NS_PER_MS, (0.0,) * len(values)))
-            totals = self._deltas.add(key, time_ns, values)
-            if totals is None:
+            total = self._deltas.add(counter, key, time_ns, values, now_ns=self._now_ns)
+            if total is None:
                 self._leave_out(Unused.DELTA, 1)
                 return
-            values = totals
+            time_ns, values = total
         self._add((schema, time_ns // _NS_PER_MS, values))
 
     def _leave_out(self, because: Unused, count: int) -> None:

@@ -14,6 +14,7 @@ from rollbackd.events.json import decode_json
 from rollbackd.model.events import Rejected
 
 _NO_ATTRIBUTES: Final = msgspec.Raw(b"[]")
+_NO_METRICS: Final = b'{"resourceMetrics":[]}'
 _DIGITS: Final = 20
 
 Whole = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
@@ -121,8 +122,35 @@ _ATTRIBUTES: Final = msgspec.json.Decoder(list[_KeyValue])
 
 
 def request_of(body: bytes) -> Any:
-    """An `ExportMetricsServiceRequest`. Raises Rejected."""
-    return decode_json(_REQUEST, body)
+    """An `ExportMetricsServiceRequest`. Raises Rejected.
+
+    A `null` is the default of its field, https://protobuf.dev/programming-guides/json/#null-values,
+    and `{}` is a request without metrics; any other object without `resourceMetrics` is none.
+    """
+    try:
+        return decode_json(_REQUEST, body)
+    except Rejected:
+        said = _without_nulls(body)
+        if said is None:
+            raise
+        return decode_json(_REQUEST, said)
+
+
+def _without_nulls(body: bytes) -> bytes | None:
+    """The same without the fields that are null; None where that could make no request of it."""
+    try:
+        plain = orjson.loads(body)
+        if plain in ({}, {"resourceMetrics": None}):
+            return _NO_METRICS
+        return orjson.dumps(_bare(plain)) if isinstance(plain, dict) else None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
+        return None
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _bare(each) for key, each in value.items() if each is not None}
+    return [_bare(each) for each in value] if isinstance(value, list) else value
 
 
 def key_of(attributes: msgspec.Raw) -> bytes:

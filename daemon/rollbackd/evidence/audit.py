@@ -134,6 +134,8 @@ def _measures_are_given_back(incident: Incident) -> AuditCheck:
     left = [m for m in incident.ledger if m.status is MeasureStatus.LEFT_ALONE]
     parts = [f"{m.change.target} is still in force" for m in kept]
     parts += [f"{m.change.target} was moved by somebody else and left alone" for m in left]
+    kept_on = [m for m in incident.ledger if m.status is MeasureStatus.HANDED_OVER]
+    parts += [f"{m.change.target} is still needed by {m.handed_to} and left to it" for m in kept_on]
     return AuditCheck(
         name="measures_are_given_back",
         passed=not kept,

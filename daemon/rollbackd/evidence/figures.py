@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from rollbackd.documents.numbers import exact
 from rollbackd.drawing.frame import Frame, Staff, key_item, line_key, rows_of
 from rollbackd.drawing.markup import Markup, element
 from rollbackd.evidence.bundle import Bundle
@@ -60,9 +61,10 @@ def _rule(curve: Curve, marks: Sequence[Moment]) -> Markup:
     parts = [frame.grid()]
     if curve.threshold is not None and curve.symbol in _SIDES:
         parts.insert(0, frame.breach(curve.threshold, above=curve.symbol.startswith(">")))
-        parts.append(frame.threshold(curve.threshold, f"threshold {curve.threshold:g}"))
+        parts.append(frame.threshold(curve.threshold, f"threshold {exact(curve.threshold)}"))
     parts += [frame.line(curve.times_ms, line.values, n) for n, line in enumerate(curve.lines, 1)]
-    said = f"{curve.rule}: from {number(values[0])} to {number(values[-1])}, {_told(marks)}"
+    first, last = (number(values[end], beside=curve.threshold) for end in (0, -1))
+    said = f"{curve.rule}: from {first} to {last}, {_told(marks)}"
     keys = _keys(line.labels for line in curve.lines)
     return element(
         "div", title, element("p", _rule_sentence(curve), class_="note"), source,
@@ -75,7 +77,9 @@ def _rule_sentence(curve: Curve) -> str:
     sentence = "What the rule looked at before it fired."
     if curve.threshold is not None and curve.symbol in _SIDES:
         side = _SIDES[curve.symbol]
-        sentence = f"The rule looks whether this is {side} {curve.threshold:g}, the dashed line."
+        sentence = (
+            f"The rule looks whether this is {side} {exact(curve.threshold)}, the dashed line."
+        )
     if curve.whole_from_ms > curve.times_ms[0]:
         until = min(curve.whole_from_ms, curve.times_ms[-1])
         sentence += (
@@ -111,7 +115,8 @@ def _target(
     incident: Incident, target: ExitTarget, trace: Sequence[TracePoint], marks: Sequence[Moment]
 ) -> Markup:
     side = "below" if target.below is not None else "above"
-    title = element("h3", f"{target.name}: wanted {side} {target.bound:g}")
+    wanted = f"{side} {exact(target.bound)}"
+    title = element("h3", f"{target.name}: wanted {wanted}")
     source = element("pre", target.value)
     values = [point.values.get(target.name) for point in trace]
     known = [value for value in values if value is not None]
@@ -124,27 +129,35 @@ def _target(
     parts = [
         frame.breach(target.bound, above=side == "below"),
         frame.grid(),
-        frame.threshold(target.bound, f"{side} {target.bound:g}"),
+        frame.threshold(target.bound, wanted),
         frame.line([point.at_ms for point in trace], values, 1),
-        *_dots(frame, [(p.at_ms, v) for p, v in zip(trace, values, strict=True) if v is not None]),
+        *_dots(frame, trace, target),
         staffs,
     ]
-    said = f"{target.name}: from {number(known[0])} to {number(known[-1])}, wanted {side} "
-    said += f"{target.bound:g}, {_told(marks)}"
+    first, last = (number(known[end], beside=target.bound) for end in (0, -1))
+    said = f"{target.name}: from {first} to {last}, wanted {wanted}, {_told(marks)}"
     return element(
         "div", title, source, frame.svg(parts, said),
         _key([line_key(1, "reading; a gap is unknown")], breach=True), class_="figure",
     )  # fmt: skip
 
 
-def _dots(frame: Frame, readings: Sequence[tuple[int, float]]) -> list[Markup]:
+def _dots(frame: Frame, trace: Sequence[TracePoint], target: ExitTarget) -> list[Markup]:
     """A point for each reading, with its time and value, while they can be told apart."""
+    readings = [
+        (point.at_ms, value)
+        for point in trace
+        if (value := point.values.get(target.name)) is not None
+    ]
     if len(readings) > _MOST_DOTS:
         return []
     return [
-        frame.dot(at_ms, value, f"{time(at_ms)}: {number(value)}", kind="dot1", radius=3)
+        frame.dot(
+            at_ms, value, f"{time(at_ms)}: {number(value, beside=target.bound)}",
+            kind="dot1", radius=3,
+        )
         for at_ms, value in readings
-    ]
+    ]  # fmt: skip
 
 
 def _trace(incident: Incident) -> list[TracePoint]:

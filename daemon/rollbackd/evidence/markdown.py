@@ -69,10 +69,12 @@ def _headline(incident: Incident) -> str:
 
 def _triggers(incident: Incident) -> str:
     lines = [
-        f"- `{t.rule}` = {t.value:g} at {time(t.evaluated_at_ms)} on `{format_labels(t.labels)}`"
+        f"- `{t.rule}` = {story.fired_value(incident, t)} at {time(t.evaluated_at_ms)}"
+        f" on `{format_labels(t.labels)}`"
         + (f": {line(t.annotations['summary'])}" if "summary" in t.annotations else "")
         for t in incident.triggers
     ]
+    lines += [f"- {said}" for said in story.unlisted(incident)]
     if incident.pulled_by:
         lines.append(f"- pulled by hand by {line(incident.pulled_by)}")
     return "## Why it was pulled\n\n" + "\n".join(lines)

@@ -102,13 +102,15 @@ def _tables(bundle: Bundle) -> Iterator[Markup]:
         (
             time(t.evaluated_at_ms),
             t.rule,
-            f"{t.value:g}",
+            story.fired_value(incident, t),
             element("code", format_labels(t.labels)),
             t.annotations.get("summary", ""),
         )
         for t in incident.triggers
     ]
     yield from _table("Triggers", ("time", "rule", "value", "on", "summary"), rows)
+    for said in story.unlisted(incident):
+        yield element("p", said)
     yield from _table("What was changed before", story.CHANGE_COLUMNS, story.changes(incident))
     timeline = [
         (element("time", at), what, element("code", why, class_="name"), _detail(detail))

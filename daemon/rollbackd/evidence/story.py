@@ -5,10 +5,12 @@ from typing import Final
 
 import msgspec
 
+from rollbackd.documents.numbers import exact
 from rollbackd.evidence.bundle import Bundle
 from rollbackd.evidence.wording import ABSENT, number, span, time, value_text
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import Incident, JournalRecord
+from rollbackd.model.triggers import Trigger
 
 Row = tuple[str, ...]
 
@@ -68,6 +70,23 @@ def times(incident: Incident, journal: Sequence[JournalRecord]) -> list[Row]:
     ]
 
 
+def fired_value(incident: Incident, trigger: Trigger) -> str:
+    """The value of a rule instance when it fired; also the last one, where it fired again."""
+    value, again = f"{trigger.value:g}", incident.recurrence_of(trigger)
+    if again is None:
+        return value
+    last = again.last
+    return f"{value} ({again.times} times, last {last.value:g} at {time(last.evaluated_at_ms)})"
+
+
+def unlisted(incident: Incident) -> list[str]:
+    """What is said of firings that the incident has no room to name."""
+    return [
+        f"{rule} fired {times} more times on labels that only the timeline names"
+        for rule, times in incident.unlisted.items()
+    ]
+
+
 def pins(bundle: Bundle) -> tuple[Row, list[Row]]:
     """Columns and rows: known good, then every arm before and after."""
     evidence = bundle.incident.evidence
@@ -118,7 +137,7 @@ def receipts(incident: Incident) -> list[Row]:
 def targets(incident: Incident) -> list[Row]:
     """(target, last value, bound, verdict)."""
     return [
-        (r.name, number(r.value), f"{r.direction} {r.bound:g}", str(r.verdict))
+        (r.name, number(r.value, beside=r.bound), f"{r.direction} {exact(r.bound)}", str(r.verdict))
         for r in incident.readings
     ]
 

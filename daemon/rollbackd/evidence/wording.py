@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from rollbackd.documents.durations import format_duration
+from rollbackd.documents.numbers import told_apart
 from rollbackd.model.levers import Target
 
 ABSENT: Final = "-"
@@ -63,9 +64,11 @@ def span(start_ms: int | None, end_ms: int | None) -> str:
     return format_duration(round(length, -3) if abs(length) >= _MINUTE_MS else length)
 
 
-def number(value: float | None) -> str:
-    """Four digits, or a dash."""
-    return ABSENT if value is None else f"{value:.4g}"
+def number(value: float | None, *, beside: float | None = None) -> str:
+    """Four digits, or as many as tell it from the bound that stands beside it; or a dash."""
+    if value is None:
+        return ABSENT
+    return f"{value:.4g}" if beside is None else told_apart(value, beside)
 
 
 def value_text(value: object) -> str:

@@ -10,7 +10,7 @@ An effect in doubt is looked up downstream before it is tried again, by one proc
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rollbackd.guard.errors import (
@@ -40,6 +40,14 @@ class EffectNotMadeError(Exception):
     """Raise it from an effect that surely did not happen: its fence is then taken away."""
 
 
+class _Checks:
+    """What the effect has asked of its claim."""
+
+    passed = False
+    #: By the first question: nothing was made before it.
+    refusal: GuardError | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """The right to make one effect now."""
@@ -51,9 +59,26 @@ class Claim:
     write: Write
     _lease_until: float
     _clock: Callable[[], float]
+    _checks: _Checks = field(default_factory=_Checks, repr=False, compare=False)
 
     def check(self) -> None:
-        """Call it right before the effect. Raises GuardError when the right has ended."""
+        """Call it right before the effect. Raises GuardError when the right has ended.
+
+        Let it through: an effect that ends by the refusal of its first check was not made.
+        """
+        try:
+            self._judge()
+        except GuardError as error:
+            if not self._checks.passed:
+                self._checks.refusal = error
+            raise
+        self._checks.passed = True
+
+    def is_unmade(self, error: BaseException) -> bool:
+        """Whether what the effect has raised says that it surely did not happen."""
+        return isinstance(error, EffectNotMadeError) or error is self._checks.refusal
+
+    def _judge(self) -> None:
         self.write.check()
         if self._clock() >= self._lease_until:
             raise EffectInDoubtError(f"the lease of effect `{self.effect_id}` has passed")
@@ -140,18 +165,15 @@ class Effects:
 
     def _make(self, attempt: "_Attempt", claim: Claim, effect: Callable[..., Any]) -> Work[Receipt]:
         try:
-            claim.check()
+            claim._judge()  # noqa: SLF001  # it is ours: a check would count as the effect's own
         except GuardError:
             yield from self._leave(attempt, "abandon")
             raise
         try:
             result = yield Invoke(effect, (claim,))
-        except EffectNotMadeError:
-            yield from self._leave(attempt, "abandon")
-            raise
-        except BaseException:
-            # it may have happened all the same
-            yield from self._leave(attempt, "doubt")
+        except BaseException as error:
+            # it may have happened all the same, unless the error says that it did not
+            yield from self._leave(attempt, "abandon" if claim.is_unmade(error) else "doubt")
             raise
         return (yield from self._seal(attempt, result, reconciled=False))
 

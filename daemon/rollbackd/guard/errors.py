@@ -9,7 +9,10 @@ GuardError
 """
 
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+#: Marks what is refused because rollbackd has frozen the writers.
+REFUSED_HEADER: Final = "X-Rollbackd-Refused"
 
 
 class GuardError(Exception):
@@ -18,6 +21,11 @@ class GuardError(Exception):
     #: 503 with `Retry-After`: clients that honour the standard come back by themselves, while a
     #: 423 makes most of them give up (requirement K20).
     status: ClassVar[int] = 503
+
+    @property
+    def counted_as(self) -> int:
+        """The status code to count the request by, in events and in metrics."""
+        return self.status
 
     def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
         super().__init__(message)
@@ -58,6 +66,17 @@ class WriteRefusedError(GuardError):
     def __init__(self, reason: Refusal, *, retry_after_seconds: int) -> None:
         super().__init__(f"the write is refused: {reason}", retry_after_seconds=retry_after_seconds)
         self.reason = reason
+
+    @property
+    def counted_as(self) -> int:
+        """423 where rollbackd has frozen the writers: its doing, no error of the service."""
+        return 503 if self.reason is Refusal.STALE else 423
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """`Retry-After`, and for a freeze `X-Rollbackd-Refused`, by which access logs tell it."""
+        told = {} if self.reason is Refusal.STALE else {REFUSED_HEADER: Refusal.FROZEN.value}
+        return {**super().headers, **told}
 
 
 class GuardUnavailableError(GuardError):

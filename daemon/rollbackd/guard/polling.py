@@ -2,7 +2,7 @@
 
 One transaction does both, so that a process never knows more than Redis knows of it: its lease
 runs from before the read, and Redis dates its acknowledgement at the read. A reader whose lease
-has passed by Redis's clock therefore writes nothing before it has read again.
+has passed by Redis's clock therefore lets in only idempotent writes before it has read again.
 """
 
 import json
@@ -24,6 +24,8 @@ logger = logging.getLogger("rollbackd.guard")
 
 #: A reader that was silent for so long is forgotten.
 FORGET_SECONDS: Final = 600.0
+#: A lease is waited for a tenth longer than it lasts, for clocks that run unevenly.
+_CLOCK_DRIFT: Final = 1.1
 
 #: While writes that began before a freeze are under way, whether they have ended is seen this soon.
 _SETTLING_SECONDS: Final = 0.05
@@ -48,7 +50,13 @@ class Reader:
                 f"controls are read more often than once a lease: {poll_seconds:g} s is not between"
                 f" 0 and {lease_seconds:g} s"
             )
-        self.id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        if lease_seconds * _CLOCK_DRIFT >= FORGET_SECONDS:
+            raise ValueError(
+                f"a lease of {lease_seconds:g} s outlives the memory of readers: it has to be under"
+                f" {FORGET_SECONDS / _CLOCK_DRIFT:.0f} s"
+            )
+        self._pid = os.getpid()
+        self.id = f"{socket.gethostname()}:{self._pid}:{secrets.token_hex(4)}"
         self._keys = keys
         self._gate = gate
         self._turns = turns
@@ -84,7 +92,14 @@ class Reader:
         return min(_SETTLING_SECONDS, self._poll_seconds) if settling else self._poll_seconds
 
     def leave(self) -> Work[None]:
-        """Be no reader any more."""
+        """Let no write in, and be no reader any more.
+
+        With a write or a turn under way it stays one until its lease has passed: a freeze must not
+        be confirmed before they have ended.
+        """
+        idle = self._gate.shut()
+        if not idle or self._turns.settled() is None or os.getpid() != self._pid:
+            return
         yield Commands([("HDEL", self._keys.readers, self.id), ("ZREM", self._keys.seen, self.id)])
 
     def _fence(self, token: Token) -> Work[None]:

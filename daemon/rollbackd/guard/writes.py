@@ -7,7 +7,10 @@ token is compared with what stands there: only that leaves no gap
 (https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html).
 """
 
+import logging
+import os
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
@@ -15,6 +18,8 @@ from typing import Self
 
 from rollbackd.guard.errors import Refusal, WriteRefusedError
 from rollbackd.guard.view import Token, View
+
+logger = logging.getLogger("rollbackd.guard")
 
 
 class Write:
@@ -56,12 +61,26 @@ class Gate:
         self._read_at: float | None = None
         self._lock = threading.Lock()
         self._under_way: Counter[Token] = Counter()
+        self._shut = False
+        _GATES.add(self)
 
     def advance(self, view: View, *, read_at: float) -> None:
         """A read that was begun at `read_at` has shown this; the lease runs from there."""
         with self._lock:
             self.view = view
             self._read_at = read_at
+            self._shut = False
+
+    def shut(self) -> bool:
+        """Let nothing in before the controls are read again; whether no write is under way."""
+        with self._lock:
+            self._shut = True
+            return not self._under_way
+
+    def forked(self) -> None:
+        """Another process is the reader; this one, a copy of it, reads nothing."""
+        self._lock = threading.Lock()  # whoever held it does not exist here
+        self._shut = True
 
     @property
     def ever_read(self) -> bool:
@@ -75,7 +94,7 @@ class Gate:
     def stale(self) -> bool:
         """Whether the lease has ended: the controls may have changed."""
         age = self.age_seconds()
-        return age is None or not 0 <= age < self._lease_seconds
+        return self._shut or age is None or not 0 <= age < self._lease_seconds
 
     def enter(self, *, idempotent: bool) -> Write:
         """Let a write in. Raises WriteRefusedError."""
@@ -108,9 +127,21 @@ class Gate:
         writes = self.view.writes
         if writes.blocked and (not idempotent or writes.blocks_idempotent):
             raise self._refused(Refusal.FROZEN)
-        if not idempotent and self.stale():
+        if self._shut or (not idempotent and self.stale()):
             raise self._refused(Refusal.STALE)
 
     def _refused(self, reason: Refusal) -> WriteRefusedError:
         wait = self.view.writes.retry_after_seconds if reason is Refusal.FROZEN else 1
         return WriteRefusedError(reason, retry_after_seconds=wait)
+
+
+_GATES: "weakref.WeakSet[Gate]" = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for gate in list(_GATES):
+        gate.forked()
+        logger.error("a guard does not survive a fork: make one in each process; this one is shut")
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -70,7 +70,8 @@ async def finish_headers(request: web.Request, response: web.StreamResponse) -> 
 def _known(error: Exception) -> web.Response | None:
     match error:
         case Refusal():
-            return _answer(error.status, str(error), headers=error.headers)
+            fix = {"fix": error.fix} if error.fix else {}
+            return _answer(error.status, str(error), headers=error.headers, **fix)
         case web.HTTPException():
             return _from_aiohttp(error)
         case Rejected():

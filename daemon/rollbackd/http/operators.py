@@ -13,6 +13,7 @@ from rollbackd.http.bodies import Bodies
 from rollbackd.http.callers import Caller
 from rollbackd.http.endpoints import READING, Endpoint
 from rollbackd.http.failures import request_id
+from rollbackd.http.refusals import Refusal
 from rollbackd.model.labels import Scope
 from rollbackd.ports import Operations, Pause
 from rollbackd.settings import Permission
@@ -58,7 +59,7 @@ class OperatorApi:
         operations: Operations,
         clock: Clock,
         bodies: Bodies,
-        reload: Callable[[], Awaitable[None]],
+        reload: Callable[[], Awaitable[list[str]]],
     ) -> None:
         self._operations = operations
         self._clock = clock
@@ -129,12 +130,19 @@ class OperatorApi:
         async with self._bodies.hold(request, command=True) as body:
             command = decode_command(body, UnlatchCommand)
         scope = Scope.parse(command.scope)
-        released = await self._operations.unlatch(scope, by=caller.name)
+        try:
+            released = await self._operations.unlatch(scope, by=caller.name)
+        except KeyError:
+            raise Refusal(
+                404,
+                f"nothing is latched on `{scope}`",
+                fix="`rollbackd status` shows under `guardrails` what is latched",
+            ) from None
         audit(request, caller, "unlatch", reason=command.reason, scope=str(scope))
         return answer({"scope": str(scope), "released": released})
 
     async def reload(self, request: web.Request, caller: Caller) -> web.Response:
-        """Take rules, tree, tokens and certificate anew, all or nothing."""
-        await self._reload()
+        """Take the configuration anew, all or nothing; names the keys that wait for a restart."""
+        waiting = await self._reload()
         audit(request, caller, "reload")
-        return answer({"reloaded": True})
+        return answer({"reloaded": True, "restart_needed": waiting})

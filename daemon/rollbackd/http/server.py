@@ -128,11 +128,12 @@ class HttpServer:
         server_context(self._settings)
         load_certificate(self._tls, self._settings.tls)
 
-    async def _reload_all(self) -> None:
+    async def _reload_all(self) -> list[str]:
         self._auth.read_tokens()
         server_context(self._settings)
-        await self._operations.reload()
+        waiting = await self._operations.reload()
         self.reload()
+        return waiting
 
     def _application(self) -> web.Application:
         app = web.Application(

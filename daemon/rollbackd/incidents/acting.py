@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from rollbackd.incidents import giving_back, moves, reverting
 from rollbackd.incidents import messages as m
-from rollbackd.incidents.ledger import register, with_taken, with_void
+from rollbackd.incidents.ledger import register, with_handed_over, with_taken, with_void
 from rollbackd.incidents.moves import Detail, Next
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import Incident, Intent, State
@@ -31,12 +31,13 @@ def prepared(incident: Incident, event: m.Prepared, now_ms: int) -> Next:
     if event.index is not None:
         tried = [*incident.tried, event.index]
         incident = replace(incident, tried=tried, state=State.FLIPPING, reason=Reason.LEVER_CHOSEN)
-    return incident, {
+    detail: Detail = {
         "op_id": op.op_id,
         "target": str(event.change.target),
         "before": event.change.before.value,
         "after": event.change.after,
     }
+    return incident, detail | ({"held_by": event.held_by} if event.held_by else {})
 
 
 def nothing_to_move(incident: Incident, event: m.NothingToMove, now_ms: int) -> Next:
@@ -118,6 +119,15 @@ def given_back(incident: Incident, event: m.GivenBack, now_ms: int) -> Next:
         "restored": event.restored,
         "now": event.receipt.after,
     }
+
+
+def handed_over(incident: Incident, event: m.HandedOver, now_ms: int) -> Next:
+    """A measure stays in force for another incident, which gives it back."""
+    assert incident.pending is not None
+    change = incident.pending.change
+    incident = with_handed_over(incident, change, event.to, now_ms)
+    incident = replace(incident, pending=None, moved=0, reason=Reason.HANDED_OVER)
+    return incident, {"target": str(change.target), "to": event.to}
 
 
 def failed(incident: Incident, event: m.Failed, now_ms: int) -> Next:

@@ -250,9 +250,12 @@ class Drive:
         if last_ms is not None:
             left_ms = last_ms + interval_ms - self._around.clock.now()
             await self._mail_within(min(max(left_ms, 0), interval_ms))
-        drifted = await self._room.drifted(command.flips)
+        look = self._room.look
+        drifted, lifted = await asyncio.gather(
+            look.drifted(command.flips), look.lifted(self.incident, command.freeze)
+        )
         readings = self._around.targets.read(self.incident, self._around.clock.now())
-        return m.Read(readings=readings, drifted=drifted)
+        return m.Read(readings=readings, drifted=drifted, lifted=lifted)
 
     async def _await_person(self, command: m.AwaitPerson) -> m.Event:
         wait_ms = _IDLE_INTERVAL_MS

@@ -33,6 +33,23 @@ def with_restored(incident: Incident, change: Change, *, restored: bool, now_ms:
     return _change(incident, measure.op_id, status=status, ended_at_ms=now_ms)
 
 
+def with_handed_over(incident: Incident, change: Change, to: str, now_ms: int) -> Incident:
+    """The measure stays in force, and is another incident's from here on."""
+    measure = next(m for m in reversed(taken(incident)) if m.change == change)
+    status = MeasureStatus.HANDED_OVER
+    return _change(incident, measure.op_id, status=status, handed_to=to, ended_at_ms=now_ms)
+
+
+def with_lifted(incident: Incident, seen: Change, now_ms: int) -> Incident:
+    """Measures whose target was seen as it had been before them: there is nothing to give back."""
+    for measure in taken(incident):
+        same = measure.change.target == seen.target
+        if same and measure.change.before.value == seen.before.value:
+            status = MeasureStatus.ENDED_BY_HAND
+            incident = _change(incident, measure.op_id, status=status, ended_at_ms=now_ms)
+    return incident
+
+
 def taken(incident: Incident) -> list[Measure]:
     """Measures in force, oldest first."""
     return [m for m in incident.ledger if m.status is MeasureStatus.TAKEN]

@@ -53,10 +53,11 @@ class ConfirmFreeze(msgspec.Struct, frozen=True, kw_only=True):
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """Wait a little, then read the exit targets and the pointers; answer `Read`.
 
-    `flips` are the changes that should still stand.
+    `flips` are the changes that should still stand, and `freeze` the fence, where it was confirmed.
     """
 
     flips: list[Change] = []
+    freeze: LeverCall | None = None
 
 
 class AwaitPerson(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,12 +88,17 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """The change is planned, and nothing stands against it."""
+    """The change is planned, and nothing stands against it.
+
+    `held_by` is another open incident that has made it already, as a temporary measure; what is to
+    be put back in the end is what stood there before that one.
+    """
 
     change: Change
     kind: LeverKind
     call: LeverCall
     index: int | None = None
+    held_by: str = ""
 
 
 class NothingToMove(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +134,12 @@ class GivenBack(msgspec.Struct, frozen=True, kw_only=True):
     receipt: Receipt
 
 
+class HandedOver(msgspec.Struct, frozen=True, kw_only=True):
+    """A measure was not given back: the incident `to` needs it, or a person has it from that."""
+
+    to: str
+
+
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """The act cannot succeed: the target moved, a higher epoch was seen, or it was refused.
 
@@ -149,11 +161,12 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     """One reading of every exit target.
 
     `drifted` holds, of the flips that were seen not to stand any more, the change from what is
-    there now. A target that could not be read has not drifted.
+    there now. A target that could not be read has not drifted. `lifted` is the same of the freeze.
     """
 
     readings: list[TargetReading]
     drifted: list[Change] = []
+    lifted: Change | None = None
 
 
 class Reconciled(msgspec.Struct, frozen=True, kw_only=True):
@@ -252,6 +265,7 @@ Event = (
     | Refused
     | Sealed
     | GivenBack
+    | HandedOver
     | Failed
     | FreezeChecked
     | Read

@@ -23,10 +23,23 @@ MAX_MOVED: Final = 3
 
 def enter(incident: Incident, state: State, reason: Reason, now_ms: int) -> Incident:
     """Move to a state with the lever calls that it consists of."""
-    incident = replace(incident, state=state, reason=reason, todo=calls_in(incident, state))
+    incident = replace(
+        incident,
+        state=state,
+        reason=reason,
+        todo=calls_in(incident, state),
+        refreezing=incident.refreezing and state is State.FREEZING,
+    )
     if state is State.WATCHING:
         hold = Hold(not_green_since_ms=now_ms)
-        return replace(incident, hold=hold, readings=[], worse_since_ms=None, reconciliation=None)
+        return replace(
+            incident,
+            hold=hold,
+            readings=[],
+            worse_since_ms=None,
+            reconciliation=None,
+            restore_met_unknown=False,
+        )
     if state is State.FREEZING:
         return replace(incident, frozen_at_ms=None, confirmations=[])
     return incident
@@ -34,6 +47,8 @@ def enter(incident: Incident, state: State, reason: Reason, now_ms: int) -> Inci
 
 def forward(incident: Incident, reason: Reason, now_ms: int) -> Incident:
     """Move to the next state in which the branch has something to do."""
+    if incident.refreezing:
+        return enter(incident, State.WATCHING, reason, now_ms)
     return enter(incident, next_state(incident.policy, incident.state), reason, now_ms)
 
 
@@ -94,7 +109,7 @@ def act_failed(incident: Incident, reason: Reason, now_ms: int) -> Incident:
 
 def ask_for_a_person(incident: Incident, reason: Reason) -> Incident:
     """Stop here; measures stay as they are until somebody decides."""
-    return replace(incident, state=State.NEEDS_HUMAN, reason=reason, todo=[])
+    return replace(incident, state=State.NEEDS_HUMAN, reason=reason, todo=[], refreezing=False)
 
 
 def look_again(incident: Incident) -> Incident:

@@ -18,6 +18,8 @@ def pages_for(before: Incident, after: Incident) -> list[Reason]:
         reasons.append(after.reason)
     if after.reasserts > before.reasserts:
         reasons.append(Reason.POINTER_DRIFTED)
+    if after.refreezes > before.refreezes:
+        reasons.append(Reason.FREEZE_LIFTED)
     if left_in_force(after) and before.is_open and not after.is_open:
         reasons.append(Reason.MEASURES_LEFT_IN_FORCE)
     late = {each.op_id for each in after.ledger if each.paged_overdue}

@@ -1,8 +1,7 @@
 """Performing one act on one lever: read first, act only from what was observed, read back."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
@@ -10,7 +9,9 @@ from msgspec.structs import replace
 from rollbackd.clock import Clock
 from rollbackd.errors import PermanentError, TemporaryError
 from rollbackd.incidents import messages as m
+from rollbackd.incidents.looking import Lookout
 from rollbackd.incidents.patience import patiently
+from rollbackd.incidents.sharing import SharedTargets
 from rollbackd.model.decisions import Reason
 from rollbackd.model.events import KnownGood
 from rollbackd.model.incidents import Incident, Intent
@@ -18,24 +19,22 @@ from rollbackd.model.levers import (
     Applied,
     Change,
     LeverKind,
+    Observation,
     PlanRequest,
     Receipt,
     Target,
 )
-from rollbackd.ports import FencedOffError, Lever, LeverTable, TargetMovedError
+from rollbackd.ports import FencedOffError, Lever, LeverTable, Store, TargetMovedError
 from rollbackd.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_Done = m.Sealed | m.GivenBack | m.HandedOver
 
-#: A look at a target beside an act may take this long.
-_LOOK_SECONDS: Final = 5.0
 #: Before anything has moved, a target in another system may be away this long until the next lever
 #: of the branch is tried.
 _AWAY_MS: Final = 60_000
-#: A target in another system is asked for drift this often: its API has a rate limit.
-_DRIFT_INTERVAL_MS: Final = 15_000
 _READER_DELAY_MS: Final = 200
 _NO_SUCH_LEVER: Final = "the decision tree names a lever that this daemon does not have"
 
@@ -53,6 +52,7 @@ class LeverRoom:
     def __init__(
         self,
         levers: LeverTable,
+        store: Store,
         clock: Clock,
         telemetry: Telemetry,
         on_stuck: Callable[[Incident, str], Awaitable[None]],
@@ -61,7 +61,8 @@ class LeverRoom:
         self._clock = clock
         self._telemetry = telemetry
         self._on_stuck = on_stuck
-        self._looked_at: dict[str, float] = {}
+        self._shared = SharedTargets(levers, store)
+        self.look = Lookout(levers, clock)
 
     async def prepare(
         self, incident: Incident, command: m.Prepare, known_good: KnownGood | None
@@ -83,6 +84,8 @@ class LeverRoom:
             )
             lever = self._lever(name)
             after = lever.plan(request)
+            if after is None and lever.kind is LeverKind.TEMPORARY:
+                return await self._held_already(incident, command, observed)
             if after is None:
                 return m.NothingToMove(call=call, index=command.index)
             known = known_good.targets.get(target.key) if known_good else None
@@ -95,9 +98,31 @@ class LeverRoom:
             return m.Refused(call=call, index=command.index, message=objection)
         return m.Prepared(change=change, kind=lever.kind, call=call, index=command.index)
 
+    async def _held_already(
+        self, incident: Incident, command: m.Prepare, observed: Observation
+    ) -> m.Prepared | m.NothingToMove:
+        """Hold with another incident what it has taken; what nobody took is not ours to give back.
+
+        It is put into our ledger as that one has it, and the last of both gives it back.
+        """
+        call = command.call
+        target = Target(lever=call.lever, scope=incident.scope, name=call.name)
+        held = await self._patiently(
+            incident, lambda: self._shared.held(incident, target, observed.value)
+        )
+        if held is None:
+            return m.NothingToMove(call=call, index=command.index)
+        return m.Prepared(
+            change=replace(held.measure.change, target=target),
+            kind=LeverKind.TEMPORARY,
+            call=call,
+            index=command.index,
+            held_by=held.by.id,
+        )
+
     async def perform(
         self, incident: Incident, intent: Intent
-    ) -> m.Sealed | m.GivenBack | m.Failed:
+    ) -> m.Sealed | m.GivenBack | m.HandedOver | m.Failed:
         """Do what the intent says, unless reading the target shows that it was done already."""
         lever_name = intent.change.target.lever
         self._telemetry.lever_attempts.labels(lever_name).inc()
@@ -105,7 +130,7 @@ class LeverRoom:
         tries = _Tries()
         try:
             if intent.reverts is None:
-                event: m.Sealed | m.GivenBack = await self._apply(incident, intent, tries)
+                event: _Done = await self._apply(incident, intent, tries)
             else:
                 event = await self._give_back(incident, intent)
         except TargetMovedError as error:
@@ -124,38 +149,6 @@ class LeverRoom:
         self._telemetry.lever_duration.labels(lever_name).observe(took)
         return event
 
-    async def drifted(self, changes: Sequence[Change]) -> list[Change]:
-        """Of flips that should stand, those that were read not to: each from what is there now.
-
-        A target that cannot be read, or was read a moment ago, has not drifted; it is read again
-        with one of the next readings.
-        """
-        now = self._clock.monotonic()
-        recently = now - _DRIFT_INTERVAL_MS / 1_000
-        self._looked_at = {key: at for key, at in self._looked_at.items() if at > recently}
-        due = [change for change in changes if str(change.target) not in self._looked_at]
-        seen = await asyncio.gather(*(self._drifted(change) for change in due))
-        return [change for change in seen if change is not None]
-
-    async def _drifted(self, change: Change) -> Change | None:
-        lever = self._levers.get(change.target.lever)
-        if lever is None:
-            return None
-        if lever.reader_timeout_ms is not None:
-            self._looked_at[str(change.target)] = self._clock.monotonic()
-        try:
-            async with asyncio.timeout(_LOOK_SECONDS):
-                if await lever.verify(change):
-                    return None
-                now = await lever.observe(change.target)
-        except (PermanentError, TemporaryError, TimeoutError) as error:
-            because = str(error) or "no answer in time"
-            extra = {"target": str(change.target), "because": because}
-            logger.warning("cannot read whether a flip still stands", extra=extra)
-            return None
-        # between the two reads it may have come back
-        return None if now.value == change.after else replace(change, before=now)
-
     async def _apply(self, incident: Incident, intent: Intent, tries: "_Tries") -> m.Sealed:
         change, name = intent.change, intent.change.target.lever
 
@@ -163,6 +156,8 @@ class LeverRoom:
             tries.sent += 1
             return await lever.apply(change, intent.op)
 
+        if intent.kind is LeverKind.TEMPORARY:
+            await self._patiently(incident, lambda: self._shared.wait_until_kept(incident, change))
         observed = await self._ask(incident, name, lambda it: it.observe(change.target))
         reconciled = observed.value == change.after
         if reconciled:
@@ -223,6 +218,10 @@ class LeverRoom:
         if intent.inherited or tries.sent > 1:
             # The answer to the last try says nothing about one that had none.
             return True
+        if intent.kind is LeverKind.TEMPORARY and await self._patiently(
+            incident, lambda: self._shared.depends(incident, change)
+        ):
+            return True
         if not tries.sent:
             return False
         try:
@@ -233,10 +232,20 @@ class LeverRoom:
             return True
         return now.value == change.after
 
-    async def _give_back(self, incident: Incident, intent: Intent) -> m.GivenBack:
+    async def _give_back(self, incident: Incident, intent: Intent) -> m.GivenBack | m.HandedOver:
         applied, target = intent.reverts, intent.change.target
         assert applied is not None
-        restored = await self._ask(incident, target.lever, lambda it: it.revert(applied, intent.op))
+        heir, is_measure = "", intent.kind is LeverKind.TEMPORARY
+
+        async def revert(lever: Lever) -> bool:
+            # before each try: an incident that needs it may have opened since the one before
+            nonlocal heir
+            heir = await self._shared.heir(incident, intent.change) if is_measure else ""
+            return not heir and await lever.revert(applied, intent.op)
+
+        restored = await self._ask(incident, target.lever, revert)
+        if heir:
+            return m.HandedOver(to=heir)
         try:
             now = await self._ask(incident, target.lever, lambda it: it.observe(target))
             after, version = now.value, now.version
@@ -258,6 +267,9 @@ class LeverRoom:
             sealed_at_ms=self._clock.now(),
         )
         return m.GivenBack(restored=restored, receipt=receipt)
+
+    async def _patiently(self, incident: Incident, call: Callable[[], Awaitable[T]]) -> T:
+        return await patiently(call, self._clock, lambda error: self._on_stuck(incident, error))
 
     def _receipt(self, intent: Intent, applied: Applied, reconciled: bool) -> Receipt:  # noqa: FBT001  # one private flag
         return Receipt(

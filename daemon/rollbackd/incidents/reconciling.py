@@ -15,7 +15,7 @@ from rollbackd.incidents import moves
 from rollbackd.incidents.ledger import taken
 from rollbackd.incidents.moves import Detail, Next
 from rollbackd.model.decisions import Reason
-from rollbackd.model.incidents import AuditCheck, Incident, State
+from rollbackd.model.incidents import AuditCheck, Incident
 from rollbackd.model.policy import REQUIRED
 from rollbackd.model.reconciliation import ReconciledItem, Reconciliation, Resolution
 
@@ -33,24 +33,27 @@ def is_owed(incident: Incident) -> bool:
 def reconciled(incident: Incident, event: m.Reconciled, _now_ms: int) -> Next:
     """Go on when they agree; else a person has to look, and the freeze stays."""
     found = event.reconciliation
-    incident = replace(incident, reconciliation=found)
     reason = _reason(incident, found)
     detail = _told(found)
+    unknown = reason is Reason.RECEIPTS_UNKNOWN
+    insists = unknown and incident.restore_asked and incident.restore_met_unknown
+    incident = replace(
+        incident,
+        reconciliation=found,
+        restore_met_unknown=unknown and (incident.restore_asked or incident.restore_met_unknown),
+    )
     if reason in {Reason.RECEIPTS_AGREE, Reason.NO_LISTING}:
         return replace(incident, reason=reason), detail
+    if insists:
+        # a person was told that it cannot be known, and takes that upon themselves
+        return replace(incident, reason=reason), detail | {"on_a_persons_word": True}
     note = f"writers stay frozen: receipts: {found.in_words}"
     incident = replace(incident, restore_asked=False, note=note)
     return moves.ask_for_a_person(incident, reason), detail
 
 
 def restore_said(incident: Incident) -> Incident:
-    """A person wants everything given back: compare anew.
-
-    Who was told that it cannot be known, and says it again, takes that upon themselves.
-    """
-    waits = incident.state is State.NEEDS_HUMAN
-    if waits and incident.reason is Reason.RECEIPTS_UNKNOWN:
-        return incident
+    """A person wants everything given back: compare anew, whatever was said before."""
     return replace(incident, reconciliation=None)
 
 

@@ -25,6 +25,7 @@ class Runner:
         self._around = surroundings
         self._room = LeverRoom(
             surroundings.levers,
+            surroundings.store,
             surroundings.clock,
             surroundings.telemetry,
             surroundings.notifier.page,

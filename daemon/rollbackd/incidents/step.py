@@ -16,6 +16,7 @@ from rollbackd.incidents import (
     deciding,
     freezing,
     giving_back,
+    joining,
     moves,
     reconciling,
     reverting,
@@ -82,8 +83,7 @@ def _check_answer(incident: Incident, event: m.Event) -> None:
     command = next_command(incident)
     expected: tuple[type[m.Event], ...] = ()
     if isinstance(command, m.Perform):
-        done = m.Sealed if command.intent.reverts is None else m.GivenBack
-        expected = (done, m.Failed)
+        expected = _PERFORMED if command.intent.reverts is None else _PUT_BACK
     elif command is not None:
         expected = _ANSWERS[type(command)]
     if command is not None and isinstance(event, (*expected, *_FROM_OUTSIDE)):
@@ -166,15 +166,6 @@ def _freeze_checked(incident: Incident, event: m.FreezeChecked, now_ms: int) -> 
     return incident, detail
 
 
-def _trigger_joined(incident: Incident, event: m.TriggerJoined, _now_ms: int) -> Next:
-    incident = replace(incident, triggers=[*incident.triggers, event.trigger])
-    rival = incident.preempted_by or incident.policy
-    # a branch that only observes must not act through an incident that another one opened
-    if event.policy.mode == "act" and event.policy.priority < rival.priority:
-        incident = replace(incident, preempted_by=event.policy)
-    return incident, {"rule": event.trigger.rule, "branch": event.policy.branch}
-
-
 def _resumed(incident: Incident, event: m.Resumed, _now_ms: int) -> Next:
     incident = replace(incident, epoch=event.epoch)
     if incident.pending is not None:
@@ -233,6 +224,8 @@ _ANSWERS: Final[dict[type[m.Command], tuple[type[m.Event], ...]]] = {
     m.Reconcile: (m.Reconciled,),
     m.RunAudit: (m.Audited,),
 }
+_PERFORMED: Final = (m.Sealed, m.Failed)
+_PUT_BACK: Final = (m.GivenBack, m.HandedOver, m.Failed)
 _MAY_BE_QUIET: Final = (m.Read, m.Continued, m.FreezeChecked, m.StillPerforming)
 _FROM_OUTSIDE: Final = (
     m.TriggerJoined,
@@ -250,12 +243,13 @@ _HANDLERS: Final[dict[type[m.Event], Callable[[Incident, Any, int], Next]]] = {
     m.Refused: acting.refused,
     m.Sealed: acting.sealed,
     m.GivenBack: acting.given_back,
+    m.HandedOver: acting.handed_over,
     m.Failed: acting.failed,
     m.FreezeChecked: _freeze_checked,
     m.Read: watching.read,
     m.Reconciled: reconciling.reconciled,
     m.Audited: giving_back.audited,
-    m.TriggerJoined: _trigger_joined,
+    m.TriggerJoined: joining.joined,
     m.Decided: deciding.decided,
     m.ItemsAccepted: reconciling.accepted,
     m.CompensationAsked: deciding.compensation_asked,

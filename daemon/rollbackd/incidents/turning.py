@@ -100,6 +100,7 @@ def _take_over(incident: Incident, now_ms: int) -> Next:
         moved=0,
         approved_by="",
         frozen_at_ms=None,
+        refreezing=False,
         confirmations=[],
     )
     if policy.approval is not None:

@@ -9,6 +9,7 @@ from rollbackd.incidents import messages as m
 from rollbackd.incidents import moves, reconciling
 from rollbackd.incidents.checklist import MAX_READING_GAP_MS, advance_hold, overall
 from rollbackd.incidents.freezing import freeze_stands
+from rollbackd.incidents.ledger import with_lifted
 from rollbackd.incidents.moves import Detail, Next
 from rollbackd.model.decisions import Reason
 from rollbackd.model.incidents import Hold, Incident, Intent, State, TracePoint
@@ -27,7 +28,7 @@ _REASON_OF_VERDICT: Final = {
 
 
 def watch(incident: Incident) -> m.Command:
-    """Read the targets, and the pointers that were flipped: the last flip of each.
+    """Read the targets, the pointers that were flipped (the last flip of each), and the fence.
 
     Once they were green for the hold, receipts are compared where the branch says so; what gives
     anything back is the reading after that.
@@ -35,12 +36,15 @@ def watch(incident: Incident) -> m.Command:
     if _held(incident) and reconciling.is_owed(incident):
         return m.Reconcile()
     last = {str(flip.change.target): flip.change for flip in incident.flips}
-    return m.Watch(flips=list(last.values()))
+    freeze = incident.policy.freeze if freeze_stands(incident) else None
+    return m.Watch(flips=list(last.values()), freeze=freeze)
 
 
 def read(incident: Incident, event: m.Read, now_ms: int) -> Next:
     """The incident after one more reading."""
     incident, detail = _noted(incident, event.readings, now_ms)
+    if event.lifted is not None:
+        return _frozen_again(incident, event.lifted, detail, now_ms)
     if drifted := _ours(incident, event.drifted):
         return _drift(incident, drifted, detail, now_ms)
     hold, policy = incident.hold, incident.policy
@@ -151,6 +155,21 @@ def _ours(incident: Incident, drifted: Sequence[Change]) -> list[Change]:
         for each in drifted
         if str(each.target) in last
     ]
+
+
+def _frozen_again(incident: Incident, lifted: Change, detail: Detail, now_ms: int) -> Next:
+    """Put the freeze on again so many times, then leave it to people; the hold starts over.
+
+    Writers ran meanwhile: what was green or was compared before says nothing any more.
+    """
+    target, now = lifted.target, lifted.before.value
+    detail["lifted"] = {str(target): now}
+    incident = replace(incident, note=f"{target} was lifted during the hold: it holds {now}")
+    if incident.refreezes >= incident.policy.max_reasserts:
+        return moves.ask_for_a_person(incident, Reason.FREEZE_LIFTED), detail
+    incident = with_lifted(incident, lifted, now_ms)
+    incident = replace(incident, refreezes=incident.refreezes + 1, refreezing=True)
+    return moves.enter(incident, State.FREEZING, Reason.FREEZE_LIFTED, now_ms), detail
 
 
 def _drift(incident: Incident, drifted: list[Change], detail: Detail, now_ms: int) -> Next:

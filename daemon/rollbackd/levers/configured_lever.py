@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from rollbackd.levers.external_lever import ExternalLever, differing_facts, version_of
 from rollbackd.levers.lever_type import Surroundings
+from rollbackd.levers.placeholders import named_in
 from rollbackd.model.levers import (
     ACT_TIMEOUT_MS,
     Change,
@@ -52,6 +53,7 @@ class ConfiguredLever(ExternalLever):
         *,
         kind: str,
         wanted: dict[str, object] | None,
+        observe: object,
         timeout_ms: int,
         has_facts: bool,
     ) -> None:
@@ -59,11 +61,18 @@ class ConfiguredLever(ExternalLever):
         self.kind = LeverKind(kind)  # type: ignore[misc]  # each has the one that its settings say
         self.act_timeout_ms = _act_timeout_ms(timeout_ms, has_facts=has_facts)  # type: ignore[misc]  # and the time
         self._wanted = wanted
+        self._read_by = named_in(observe)
 
     @classmethod
     def kind_with(cls, settings: Any) -> LeverKind:
         """The one that the settings say."""
         return LeverKind(settings.kind)
+
+    def place(self, target: Target) -> str:
+        """By its name, and by what `observe` asks for beside it."""
+        scope = {"service": target.scope.service, "region": target.scope.region}
+        asked = [f"{part}={value}" for part, value in scope.items() if part in self._read_by]
+        return " ".join((target.key, *asked))
 
     @abstractmethod
     async def read(self, target: Target) -> tuple[dict[str, object], dict[str, object]]:

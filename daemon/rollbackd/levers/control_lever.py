@@ -47,6 +47,10 @@ class ControlLever(ABC):
     def plan(self, request: PlanRequest) -> ControlValue | None:
         """The wanted value, or None when the control already is as wanted."""
 
+    def place(self, target: Target) -> str:
+        """Each scope has a control of its own."""
+        return str(target)
+
     async def observe(self, target: Target) -> Observation:
         """The effective value; `undo` keeps the trip that it came from."""
         control = await self._read(target)

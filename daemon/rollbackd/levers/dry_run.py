@@ -1,6 +1,6 @@
 """`dry_run`: stand in for another lever, plan and check as it does, and move nothing."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, cast
 
 import msgspec
 from msgspec import Meta
@@ -8,7 +8,16 @@ from msgspec import Meta
 from rollbackd.levers.control_lever import ControlLever
 from rollbackd.levers.lever_type import Surroundings
 from rollbackd.model.controls import ControlValue, Kind
-from rollbackd.model.levers import Change, LeverKind, NoParams, Observation, PlanRequest, Target
+from rollbackd.model.levers import (
+    Applied,
+    Change,
+    LeverKind,
+    NoParams,
+    Observation,
+    Op,
+    PlanRequest,
+    Target,
+)
 from rollbackd.ports import Lever
 
 
@@ -40,27 +49,44 @@ class DryRun(ControlLever):
         self.act_timeout_ms = of.act_timeout_ms  # type: ignore[misc]  # which is asked each time
 
     async def observe(self, target: Target) -> Observation:
-        """What the other lever sees, unless an act was noted: then what would stand there."""
+        """What the other lever sees; while the note of a measure stands, that.
+
+        The note of a pointer outlives its incident: what it says is no longer so for the next one,
+        and never was so for a known good set.
+        """
         note = await self._read(target)
-        if note.trip is not None:
-            return Observation(value=note.trip, version=note.version, undo={"trip": note.trip})
+        if self.kind is LeverKind.TEMPORARY and note.trip is not None:
+            undo = {"trip": note.trip, "note": note.version}
+            return Observation(value=note.trip, version=note.version, undo=undo)
         seen = await self._inner.observe(self._inner_target(target))
-        return Observation(
-            value=seen.value, version=note.version, undo={"trip": None}, facts=seen.facts
-        )
+        return msgspec.structs.replace(seen, undo={"trip": None, "note": note.version})
 
     def plan(self, request: PlanRequest) -> ControlValue | None:
-        """As the other lever plans."""
-        target = self._inner_target(request.target)
-        return self._inner.plan(msgspec.structs.replace(request, target=target))
+        """As the other lever plans, to what was recorded for it, or for this one in its place."""
+        target, known_good = self._inner_target(request.target), request.known_good
+        mine = known_good.targets.get(request.target.key) if known_good is not None else None
+        if known_good is not None and mine is not None:
+            targets = {target.key: mine, **known_good.targets}
+            known_good = msgspec.structs.replace(known_good, targets=targets)
+        return self._inner.plan(
+            msgspec.structs.replace(request, target=target, known_good=known_good)
+        )
 
     async def preflight(self, change: Change) -> str:
         """As the other lever checks."""
         target = self._inner_target(change.target)
         return await self._inner.preflight(msgspec.structs.replace(change, target=target))
 
+    async def apply(self, change: Change, op: Op) -> Applied:
+        """Write the note, if it still is the one that was there when the other lever looked."""
+        version = cast("int", change.before.undo["note"])
+        control, replayed = await self._trip(change.target, change.after, version, op)
+        return Applied(change=change, op_id=op.op_id, version=control.version, replayed=replayed)
+
     async def verify(self, change: Change) -> bool:
-        """Whether the note stands."""
+        """Whether the note stands, or the other system is as wanted without it."""
+        if (await self._read(change.target)).trip == change.after:
+            return True
         return (await self.observe(change.target)).value == change.after
 
     def control_name(self, target: Target) -> str:

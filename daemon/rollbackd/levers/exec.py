@@ -111,6 +111,7 @@ class Exec(ConfiguredLever):
             surroundings,
             kind=settings.kind,
             wanted=settings.wanted,
+            observe=settings.observe,
             timeout_ms=settings.timeout,
             has_facts=settings.facts is not None,
         )

@@ -58,6 +58,10 @@ class ExternalLever(ABC):
         """The name in the levers file and in the decision tree."""
         return self._name
 
+    def place(self, target: Target) -> str:
+        """By its name: whoever names it means one thing, whatever the scope."""
+        return target.key
+
     @abstractmethod
     async def observe(self, target: Target) -> Observation:
         """What stands at the target now. Raises PermanentError when there is no such target."""

@@ -128,6 +128,7 @@ class HttpRequest(ConfiguredLever):
             surroundings,
             kind=settings.kind,
             wanted=settings.wanted,
+            observe=msgspec.to_builtins(settings.observe),
             timeout_ms=settings.timeout,
             has_facts=settings.facts is not None,
         )

@@ -91,6 +91,17 @@ def check_json(value: object, allowed: tuple[str, ...], where: str) -> None:
             check_json(item, allowed, where)
 
 
+def named_in(value: object) -> frozenset[str]:
+    """The placeholders of every text in a JSON value."""
+    if isinstance(value, dict):
+        return named_in(list(value.values()))
+    if isinstance(value, list):
+        return frozenset[str]().union(*(named_in(item) for item in value))
+    if not isinstance(value, str):
+        return frozenset()
+    return frozenset(key for _, key in _parts(value, "") if key is not None)
+
+
 def fill_text(text: str, values: Values) -> str:
     """A text in which nothing has to be quoted. Raises PermanentError."""
     return _filled(text, values, _plain)

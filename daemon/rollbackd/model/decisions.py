@@ -139,6 +139,10 @@ class Reason(StrEnum):
     POINTER_DRIFTED = "pointer_drifted"
     #: The pointer that drifted was flipped again.
     REASSERTED = "reasserted"
+    #: Somebody lifted the freeze during the hold.
+    FREEZE_LIFTED = "freeze_lifted"
+    #: A measure was left to another open incident that needs it as well.
+    HANDED_OVER = "handed_over"
     #: The act made it worse: the pointer is put back, once.
     WORSE_AFTER_ACTING = "worse_after_acting"
     #: A later step of the unit failed: this one is put back.

@@ -58,6 +58,8 @@ class ExplainedNode(msgspec.Struct, frozen=True, kw_only=True):
     series_total: int = 0
     #: Since when the selector has matched no series at all, where that is known.
     silent_since_ms: int | None = None
+    #: The number that its operand is compared with.
+    bound: Number | None = None
     #: Why it could not be evaluated.
     error: str = ""
     children: list["ExplainedNode"] = []

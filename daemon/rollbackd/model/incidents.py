@@ -67,13 +67,15 @@ class MeasureStatus(StrEnum):
     RESTORED = "restored"
     #: No longer ours when we came to give it back; left as it was and reported.
     LEFT_ALONE = "left_alone"
+    #: Another incident keeps it in force: that one gives it back, or a person who took it over.
+    HANDED_OVER = "handed_over"
     #: Never took effect.
     VOID = "void"
     #: A person ended the incident and left it in force, or perhaps in force: theirs from then on.
     LEFT_IN_FORCE = "left_in_force"
     #: Left in force, and a person said that they know of it.
     ACKNOWLEDGED = "acknowledged"
-    #: Left in force, and read back later: it is not there any more.
+    #: Read back while it should have been in force: it is not there any more.
     ENDED_BY_HAND = "ended_by_hand"
 
 
@@ -88,6 +90,8 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     taken_at_ms: int | None = None
     ended_at_ms: int | None = None
     paged_overdue: bool = False
+    #: The incident that keeps it in force, once it is handed over.
+    handed_to: str = ""
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +202,15 @@ class AuditCheck(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class Recurrence(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule instance that began to fire more than once while its incident was open."""
+
+    #: In all, with the first time, which `Incident.triggers` tells of.
+    times: int
+    #: The last time.
+    last: Trigger
+
+
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """One rollback of one scope, from the trigger to the post-mortem.
 
@@ -216,7 +229,12 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     policy: BranchPolicy
     opened_at_ms: int
     entered_at_ms: int
+    #: Each rule instance that fired, as it was the first time, in the order in which they came.
     triggers: list[Trigger] = []
+    #: Those of `triggers` that came again, in the order in which they first did.
+    recurrences: list[Recurrence] = []
+    #: How often instances fired that `triggers` has no room for, by rule.
+    unlisted: dict[str, int] = {}
     #: What was changed about the scope before it was opened: the likely causes, oldest first.
     changes: list[ChangeEvent] = []
     evidence: Evidence | None = None
@@ -258,6 +276,10 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     rotation_owed: bool = False
     #: Times that the pointer was flipped again because somebody had moved it back.
     reasserts: int = 0
+    #: Times that the freeze was put on again because somebody had lifted it during the hold.
+    refreezes: int = 0
+    #: It is being put on again: what follows is the watch, and no other lever.
+    refreezing: bool = False
     #: Since when every reading was worse than before the act.
     worse_since_ms: int | None = None
     #: The pointer was put back once; it is not flipped a second time.
@@ -266,6 +288,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     compensation_asked: bool = False
     #: The last comparison of receipts with what is there downstream; None when it has to be made.
     reconciliation: Reconciliation | None = None
+    #: A person's `restore` was answered with "it cannot be known": the next one may insist.
+    restore_met_unknown: bool = False
     #: What a person has accepted of it, as it was found.
     accepted_items: list[ReconciledItem] = []
     unit: Unit | None = None
@@ -279,6 +303,17 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     def is_open(self) -> bool:
         """Whether a step can still change it."""
         return self.state not in TERMINAL
+
+    @property
+    def newest_triggers(self) -> list[Trigger]:
+        """Each instance of `triggers` as it was the last time that it fired, in the same order."""
+        again = ((first, self.recurrence_of(first)) for first in self.triggers)
+        return [first if each is None else each.last for first, each in again]
+
+    def recurrence_of(self, trigger: Trigger) -> Recurrence | None:
+        """How often the instance of a trigger came again; None when it did not."""
+        instance = trigger.rule, trigger.labels
+        return next((r for r in self.recurrences if (r.last.rule, r.last.labels) == instance), None)
 
     @property
     def acted(self) -> bool:

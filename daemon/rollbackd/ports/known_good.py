@@ -5,7 +5,7 @@ from typing import Protocol
 import msgspec
 
 from rollbackd.model.controls import ControlValue
-from rollbackd.model.events import KnownGood
+from rollbackd.model.events import KnownGood, KnownTarget
 from rollbackd.model.known_good import PinRequest, SetStatus
 from rollbackd.model.labels import Scope
 
@@ -25,11 +25,17 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LiveState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scope runs with now: pins by arm as they were seen last, controls as they stand."""
+    """What a scope runs with now: pins by arm as they were seen last, controls as they stand.
+
+    `targets` holds what stands at targets outside the controls, by `<lever>` or `<lever>:<name>`.
+    """
 
     scope: Scope
     arms: dict[str, dict[str, str]]
     controls: dict[str, ControlValue]
+    targets: dict[str, KnownTarget] = {}
+    #: Targets that their lever could not read, with the reason.
+    not_observed: dict[str, str] = {}
     #: The id of the set in force, empty when there is none.
     in_force: str = ""
 
@@ -62,5 +68,5 @@ class KnownGoodDesk(Protocol):
         ...
 
     async def live(self, scope: Scope) -> LiveState:
-        """What the scope runs with now."""
+        """What the scope runs with now; every target of the decision tree is read for it."""
         ...

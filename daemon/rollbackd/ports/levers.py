@@ -44,6 +44,10 @@ class Lever(Protocol):
         """
         ...
 
+    def place(self, target: Target) -> str:
+        """What the target really is: one text for the targets of scopes that share one thing."""
+        ...
+
     async def observe(self, target: Target) -> Observation:
         """What stands at the target now. Changes nothing."""
         ...

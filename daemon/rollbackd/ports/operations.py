@@ -46,8 +46,11 @@ class Operations(Protocol):
         """Why the daemon cannot do its work now; empty when it can."""
         ...
 
-    async def reload(self) -> None:
-        """Read rules and tree again, all or nothing. Raises DocumentError."""
+    async def reload(self) -> list[str]:
+        """Read the configuration again, all or nothing; the keys that wait for a restart.
+
+        Raises DocumentError, ValueError.
+        """
         ...
 
     async def set_pause(self, pause: Pause | None) -> None:

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from rollbackd.model.events import Alert, KnownGood
+from rollbackd.model.facts import ChangeEvent
 from rollbackd.model.history import History, Latch
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.known_good import SetStatus
@@ -54,7 +55,7 @@ class StaleIncidentError(Exception):
 
 
 class Store(Protocol):
-    """What must survive a crash: inbox, incidents with their journal, latches, what is known good.
+    """What must survive a crash: inbox, incidents with journals, latches, known good sets, changes.
 
     Every method that changes something has committed durably when it returns. TemporaryError when
     the store cannot be reached; then nothing is known about the change.
@@ -194,6 +195,18 @@ class Store(Protocol):
 
     async def rule_states(self) -> list[RuleInstance]:
         """Every instance that is kept, those that were seen last first."""
+        ...
+
+    async def put_changes(self, changes: Sequence[ChangeEvent]) -> None:
+        """Keep the newest change of each kind of each scope; one that is older is let go.
+
+        Of several at the same time the last one that was put. Of more than 10,000 the newest are
+        kept.
+        """
+        ...
+
+    async def changes(self) -> list[ChangeEvent]:
+        """Every change that is kept, oldest first."""
         ...
 
     async def ping(self) -> None:

@@ -2,8 +2,10 @@
 
 A guard acknowledges a version of the `writes` control once every write that it had let in before
 has come out, and one of the `consumers` control once every turn of a consumer has ended. One that
-was silent for longer than its lease does neither before it has read the controls again, and reads
-the fence then; so only those within their lease have to be waited for.
+was silent for longer than its lease lets in nothing that is not idempotent before it has read the
+controls again, and reads the fence then; so only those within their lease have to be waited for.
+One that is cut off goes on with idempotent writes, also under a fence of scope `all`; the detail
+says so.
 """
 
 from typing import Final, Literal
@@ -32,6 +34,7 @@ class _Fence(msgspec.Struct, frozen=True, kw_only=True):
     """What either control says; the other's fields are as if nothing stood still."""
 
     blocked: bool = False
+    scope: str = ""
     paused: bool = False
     groups: tuple[str, ...] = ()
 
@@ -87,7 +90,11 @@ class AcknowledgementsProbe:
             count, whom = _fewest(live, fence.groups)
         if count < wanted.readers:
             return _unconfirmed(f"{count} of at least {wanted.readers} {whom} say so")
-        return Confirmation(probe=_NAME, confirmed=True, detail=f"all {count} {whom} say so")
+        detail = f"all {count} {whom} say so"
+        open_to_some = wanted.control == "writes" and fence.scope != "non_idempotent"
+        if open_to_some and (lapsed := len(said) - len(live)):
+            detail += f"; {lapsed} that ended or are cut off might go on with idempotent writes"
+        return Confirmation(probe=_NAME, confirmed=True, detail=detail)
 
 
 def _fence(effective: bytes | None) -> _Fence:

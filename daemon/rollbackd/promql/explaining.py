@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rollbackd.model.labels import Labels
+from rollbackd.promql.binary import COMPARISONS, VectorScalar
 from rollbackd.promql.compiler import Compiler
 from rollbackd.promql.errors import EvaluationError
 from rollbackd.promql.gists import gist_of, number_text, text_of
@@ -52,6 +53,8 @@ class Node:
     elements: list[Element] = field(default_factory=list)
     feeds: list[Feed] = field(default_factory=list)
     silent_since_ms: int | None = None
+    #: The number that a vector is compared with.
+    bound: float | None = None
     error: str = ""
 
     @property
@@ -140,6 +143,8 @@ def _evaluate_alone(node: Node, ctx: Context) -> None:
         node.silent_since_ms = ctx.store.silent_since(operator.selector)
     elif isinstance(operator, Vector):
         node.elements = operator.vector(ctx)
+        if isinstance(operator, VectorScalar) and operator.operation.symbol in COMPARISONS:
+            node.bound = operator.number.scalar(ctx)
     elif isinstance(operator, Scalar):
         node.elements = [((), operator.scalar(ctx))]
 

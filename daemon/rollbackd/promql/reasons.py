@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from rollbackd.documents.durations import format_duration
+from rollbackd.documents.numbers import side_by_side, told_apart
 from rollbackd.model.labels import METRIC_NAME, Labels, format_labels
 from rollbackd.promql.aggregations import format_value
 from rollbackd.promql.binary import COMPARISONS, Operation, VectorScalar
@@ -141,7 +142,7 @@ class Reasons:
         for child in node.children:
             if not self._has(child):
                 return self.why_empty(child)
-        values = self._values(operand)
+        values = self._values(operand, beside=node.bound)
         counted = [self._count(part) for part in operand.nodes() if part.is_range]
         seen = next((c for c in counted if c and f" {values} sample" not in c), "")
         seen = f" ({seen})" if seen else ""
@@ -156,8 +157,7 @@ class Reasons:
         known = {signature(labels) for labels, _ in self._elements(right)}
         pairs = [e for e in self._elements(left) if signature(e[0]) in known]
         if pairs and _filters(operator.operation):
-            sides = [f"`{side.text}` is {self._values(side)}" for side in (left, right)]
-            return f"`{node.gist}` filtered it: {', '.join(sides)}"
+            return f"`{node.gist}` filtered it: {self._compared(left, right)}"
         return self._no_match(node, left, right)
 
     def _no_match(self, node: Node, left: Node, right: Node) -> str:
@@ -178,20 +178,31 @@ class Reasons:
         noun = "sample" if sum(counts) == 1 else "samples"
         return f"`{node.gist}` has {sum(counts)} {noun}{series}"
 
-    def _values(self, node: Node) -> str:
+    def _compared(self, left: Node, right: Node) -> str:
+        shown = self._values(left), self._values(right)
+        if shown[0] == shown[1]:
+            shown = side_by_side(self._elements(left)[0][1], self._elements(right)[0][1])
+        return f"`{left.text}` is {shown[0]}, `{right.text}` is {shown[1]}"
+
+    def _values(self, node: Node, *, beside: float | None = None) -> str:
         found = self._elements(node)
         if len(found) == 1:
-            return short(found[0][1])
-        named = [f"{short(v)} for {format_labels(_bare(labels))}" for labels, v in found[:_NAMED]]
+            return short(found[0][1], beside=beside)
+        named = [
+            f"{short(value, beside=beside)} for {format_labels(_bare(labels))}"
+            for labels, value in found[:_NAMED]
+        ]
         return and_more(named, len(found))
 
     def _age(self, time_ms: int) -> str:
         return rough(self._at_ms - time_ms)
 
 
-def short(value: float) -> str:
-    """A value in four digits, but whole numbers whole."""
-    return format_value(value) if value.is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+def short(value: float, *, beside: float | None = None) -> str:
+    """Four digits, or as many as tell it from a bound beside it; but whole numbers whole."""
+    if value.is_integer() and abs(value) < 1e9:
+        return format_value(value)
+    return f"{value:.4g}" if beside is None else told_apart(value, beside)
 
 
 def rough(milliseconds: int) -> str:

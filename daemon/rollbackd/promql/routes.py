@@ -62,27 +62,32 @@ class Routes:
         rows: Iterable[Row],
         arrived: set[Route],
         *,
-        latest_ms: int,
+        now_ms: int,
+        ahead_ms: int,
         lateness_ms: int,
         refused: dict[Refusal, int],
     ) -> Taken:
         """Append rows to their series or sort them in.
 
-        What is later than `latest_ms`, or by more than the lateness older than the newest of its
-        series, is counted in `refused`. Routes that were taken whole are added to `arrived`.
+        What is by more than `ahead_ms` later than now, or by more than the lateness older than the
+        newest of its series, is counted in `refused`; what is later than now by more than the
+        lateness counts as of now. Routes that were taken whole are added to `arrived`.
         """
         accepted = early = late = 0
         partly: list[Series] = []
         newest_ms, route_of, arrive = _NEVER, self._known.get, arrived.add
+        near_ms = now_ms + lateness_ms
         for schema, time_ms, values in rows:
             route = route_of(schema) or self._make(schema)
             if route.picks is not None:
                 for reason in route.refused:
                     refused[reason] = refused.get(reason, 0) + 1
                 values = [values[place] for place in route.picks]  # noqa: PLW2901  # those that are read
-            if time_ms > latest_ms or not values:
-                early += len(values)
-                continue
+            if time_ms > near_ms or not values:
+                if time_ms > now_ms + ahead_ms or not values:
+                    early += len(values)
+                    continue
+                time_ms = now_ms  # noqa: PLW2901  # where it stood, it would make all others late
             accepted, was_late = accepted + len(values), late
             for series, value in zip(route.series, values):  # noqa: B905  # so they are made
                 if time_ms >= series.newest:

@@ -97,6 +97,7 @@ class Series:
         self.readers = readers
         self.times = array("q")
         self.values = array("d")
+        #: Time of the newest sample; until there is one, of what windows do not reach any more.
         self.newest = -_FOREVER
         #: Time of the newest sample that is not at or above the one before it.
         self.dropped_at = -_FOREVER
@@ -145,6 +146,11 @@ class Series:
         self.dropped_at = self.newest
         if value != value and is_stale(value):  # noqa: PLR0124  # NaN
             self.note_stale(time_ms)
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether there ever was a sample."""
+        return bool(self.cut or self.times)
 
     @property
     def extent(self) -> Extent:

@@ -13,8 +13,6 @@ from rollbackd.promql.routes import Refusal, Routes
 from rollbackd.promql.series import Held, Readers, Series
 from rollbackd.promql.values import STALE, is_stale
 
-_FOREVER = 1 << 62
-
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
@@ -214,8 +212,10 @@ class Store:
         return accepted
 
     def _put(self, series: Series, value: float, time_ms: int, now_ms: int) -> Refusal | None:
-        if time_ms > now_ms + self.ahead_ms:
-            return Refusal.TOO_EARLY
+        if time_ms > now_ms + self.lateness_ms:
+            if time_ms > now_ms + self.ahead_ms:
+                return Refusal.TOO_EARLY
+            time_ms = now_ms
         if time_ms < series.newest - self.lateness_ms:
             return Refusal.TOO_LATE
         self.newest_ms = time_ms if self.newest_ms is None else max(self.newest_ms, time_ms)
@@ -232,7 +232,8 @@ class Store:
         taken = self._routes.take(
             rows.rows,
             self._arrivals.of_rows(origin),
-            latest_ms=now_ms + self.ahead_ms,
+            now_ms=now_ms,
+            ahead_ms=self.ahead_ms,
             lateness_ms=self.lateness_ms,
             refused=refused,
         )
@@ -256,9 +257,9 @@ class Store:
         dropped = set(map(id, gone))
         for entry in self._entries.values():
             if any(id(s) in dropped for s in entry.members):
-                newest = max(s.newest for s in entry.members)
+                newest = max((s.newest for s in entry.members if s.is_fed), default=None)
                 entry.dismiss([s for s in entry.members if id(s) not in dropped])
-                if not entry.members and newest > -_FOREVER:
+                if not entry.members and newest is not None:
                     entry.silent_since_ms = newest
 
     def _is_idle(self, series: Series, now_ms: int) -> bool:
@@ -282,6 +283,8 @@ class Store:
         if len(self._series) >= self.max_series:
             return Refusal.SERIES_LIMIT
         series = self._series[labels] = Series(labels, readers)
+        # just out of reach of its windows, so that a first sample may be too late as well
+        series.newest = self._now_ms - readers.window_ms - 1
         for entry in readers.entries:
             entry.admit(series)
         return series

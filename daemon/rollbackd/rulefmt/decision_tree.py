@@ -22,7 +22,6 @@ from rollbackd.rulefmt.freeze_probes import ANYBODY, Askable, read_probes
 from rollbackd.rulefmt.guard_settings import (
     BRANCH_KEYS,
     TREE_KEYS,
-    positive_duration,
     read_branch_limits,
     read_tree_limits,
 )
@@ -141,7 +140,7 @@ class _TreeReader:
 
     def _common(self, f: Fields, base: BranchPolicy) -> BranchPolicy:
         def duration(key: str, default: int) -> int:
-            return f.read(key, lambda r: positive_duration(r, default), default)
+            return f.read(key, lambda r: r.positive_duration_ms(default), default)
 
         policy = msgspec.structs.replace(
             base,

@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from rollbackd.documents.bounds import Bounds
 from rollbackd.documents.reader import Fields, Reader
 from rollbackd.model.policy import (
     Approval,
@@ -92,17 +93,8 @@ def read_tree_limits(f: Fields, tree: DecisionTree) -> DecisionTree:
     )
 
 
-def positive_duration(reader: Reader, default: int) -> int:
-    """A duration above zero, in milliseconds."""
-    value = reader.duration_ms(default)
-    if value <= 0:
-        reader.problem("value/range", "the duration must be above `0`")
-        return default
-    return value
-
-
 def _duration(f: Fields, key: str, default: int) -> int:
-    return f.read(key, lambda r: positive_duration(r, default), default)
+    return f.read(key, lambda r: r.positive_duration_ms(default), default)
 
 
 def _count(f: Fields, key: str, default: int, *, minimum: int = 1) -> int:
@@ -168,9 +160,10 @@ def _worse_after(reader: Reader) -> WorseAfter:
 
     def factor(at: Reader) -> float:
         value = at.number(default.factor)
-        if value >= 1:
+        objection = Bounds(least=1).objection(value, f"{value:g}")
+        if objection is None:
             return value
-        at.problem("value/range", f"`{value:g}` is below the minimum `1`")
+        at.problem("value/range", objection.message, fix=objection.fix)
         return default.factor
 
     return WorseAfter(

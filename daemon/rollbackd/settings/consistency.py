@@ -31,7 +31,12 @@ def check_consistency(document: Document, settings: Settings, keys: Mapping[str,
             fix="add `kafka: {bootstrap_servers: [...], topics: [...]}`",
         )
     if settings.clock.speed <= 0:
-        document.report(at("clock"), "config/clock", "`clock.speed` must be above 0")
+        document.report(
+            at("clock"),
+            "config/clock",
+            "`clock.speed` must be above 0",
+            fix="use a number above `0`, or leave `clock` out",
+        )
     if settings.http.client_certificates and not (
         settings.http.tls and settings.http.tls.client_ca_file
     ):

@@ -99,7 +99,7 @@ class DetectorSettings(msgspec.Struct, frozen=True, kw_only=True):
     scopes: Count = 2_000
     #: How long a flip of our own may take to reach everybody (K22).
     flip_propagation_ms: Duration = msgspec.field(default=120_000, name="flip_propagation")
-    #: Changes that are remembered of a scope, for the triggers that follow them.
+    #: Changes that are remembered of a scope beside the newest of each kind.
     changes: Count = 100
     duplicate_effects: DuplicateEffectsBounds = DuplicateEffectsBounds()
     mixed_versions: MixedVersionsBounds = MixedVersionsBounds()

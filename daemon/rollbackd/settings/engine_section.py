@@ -2,7 +2,6 @@
 
 from rollbackd.documents.catalogue import LINTS
 from rollbackd.documents.reader import Reader
-from rollbackd.settings.scalars import positive_duration
 from rollbackd.settings.values import ClockSettings, EngineSettings, LintSettings, ScopeLabels
 
 
@@ -21,10 +20,10 @@ def read_engine(reader: Reader) -> EngineSettings:
         ("coalesce", "lateness", "max_series", "default_interval", "for_grace", "outage_tolerance")
     )
     return EngineSettings(
-        coalesce_ms=f.read("coalesce", positive_duration, 100),
+        coalesce_ms=f.read("coalesce", Reader.positive_duration_ms, 100),
         lateness_ms=f.read("lateness", Reader.duration_ms, 60_000),
         max_series=f.read("max_series", lambda r: r.integer(200_000, minimum=1), 200_000),
-        default_interval_ms=f.read("default_interval", positive_duration, 15_000),
+        default_interval_ms=f.read("default_interval", Reader.positive_duration_ms, 15_000),
         for_grace_ms=f.read("for_grace", Reader.duration_ms, 1_000),
         outage_tolerance_ms=f.read("outage_tolerance", Reader.duration_ms, 3_600_000),
     )

@@ -6,7 +6,11 @@ import msgspec
 
 
 def _resource_labels() -> dict[str, str]:
-    return {"service.name": "service", "cloud.region": "region"}
+    return {
+        "service.name": "service",
+        "cloud.region": "region",
+        "service.instance.id": "instance",
+    }
 
 
 class FormatSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rollbackd.documents.reader import Reader
-from rollbackd.settings.scalars import optional_file, positive_duration
+from rollbackd.settings.scalars import optional_file
 from rollbackd.settings.values import TOPIC_FORMATS, KafkaSettings, KafkaTopic
 
 
@@ -40,8 +40,8 @@ def read_kafka(reader: Reader, folder: Path) -> KafkaSettings:
         cert_file=optional_file(f, "cert_file", folder),
         key_file=optional_file(f, "key_file", folder),
         insecure=f.read("insecure", Reader.boolean, default=False),
-        session_timeout_ms=f.read("session_timeout", positive_duration, 30_000),
-        stall_ms=f.read("stall", positive_duration, 30_000),
+        session_timeout_ms=f.read("session_timeout", Reader.positive_duration_ms, 30_000),
+        stall_ms=f.read("stall", Reader.positive_duration_ms, 30_000),
     )
     if settings.security_protocol == "SASL_PLAINTEXT" and not settings.insecure:
         f.problem(

@@ -7,7 +7,9 @@ from msgspec import Meta
 
 from rollbackd.settings.structs import Duration
 
-_Name = Annotated[str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=200)]
+_Name = Annotated[
+    str, Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=200, examples=["latency_seconds"])
+]
 
 
 class RatioSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from rollbackd.settings.notifications import (
     ReceiverSettings,
     WebhookSettings,
 )
-from rollbackd.settings.scalars import optional_file, positive_duration
+from rollbackd.settings.scalars import optional_file
 
 _RECEIVER: Final = (
     "timeout", "ca_file", "cert_file", "key_file", "username", "password_file",
@@ -50,7 +50,7 @@ def _alertmanager(reader: Reader, folder: Path) -> AlertmanagerSettings:
         f.problem("urls", "config/notifier-repeated", f"`{url}` stands in `urls` more than once")
     return AlertmanagerSettings(
         urls=urls,
-        resend_ms=f.read("resend", positive_duration, 30_000),
+        resend_ms=f.read("resend", Reader.positive_duration_ms, 30_000),
         receiver=_receiver(f, folder, urls),
     )
 
@@ -91,7 +91,7 @@ def _webhook(reader: Reader, folder: Path) -> WebhookSettings:
             WebhookSettings(name="").occasions,
         ),
         signing_key_file=optional_file(f, "signing_key_file", folder),
-        deadline_ms=f.read("deadline", positive_duration, 300_000),
+        deadline_ms=f.read("deadline", Reader.positive_duration_ms, 300_000),
         queue=f.read("queue", lambda r: r.integer(_QUEUE, minimum=1, maximum=100_000), _QUEUE),
         receiver=_receiver(f, folder, [url]),
     )
@@ -119,7 +119,7 @@ def _topic(reader: Reader) -> str:
 def _receiver(fields: Fields, folder: Path, urls: list[str]) -> ReceiverSettings:
     f = fields
     settings = ReceiverSettings(
-        timeout_ms=f.read("timeout", positive_duration, 10_000),
+        timeout_ms=f.read("timeout", Reader.positive_duration_ms, 10_000),
         ca_file=optional_file(f, "ca_file", folder),
         cert_file=optional_file(f, "cert_file", folder),
         key_file=optional_file(f, "key_file", folder),

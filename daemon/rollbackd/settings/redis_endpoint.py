@@ -16,6 +16,7 @@ class RedisEndpoint(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^rediss?://[^@/]+(/[0-9]+)?$",
+            examples=["redis://cache.example.internal:6379/0"],
             description="`redis://HOST[:PORT][/DB]`, or `rediss://` for TLS.",
         ),
     ]

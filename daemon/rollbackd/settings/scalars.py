@@ -1,4 +1,4 @@
-"""Values that more than one part of the config has: paths, files that must be there, durations."""
+"""Values that more than one part of the config has: paths, files that must be there."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,6 @@ from typing import Final
 from rollbackd.documents.reader import Fields, Reader
 
 _CREDENTIALS: Final = "${credentials:"
-
-
-def positive_duration(reader: Reader) -> int:
-    """A duration above zero, in milliseconds."""
-    value = reader.duration_ms(1)
-    if value == 0:
-        reader.problem("value/range", "the duration must be above `0`")
-    return value
 
 
 def path_of(reader: Reader, folder: Path) -> Path:

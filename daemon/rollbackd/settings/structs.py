@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from rollbackd.documents.bounds import Bounds, Objection
 from rollbackd.documents.reader import Reader
 from rollbackd.settings.scalars import file_of, path_of
 
@@ -29,6 +30,7 @@ File = Annotated[Path, Meta(extra={"read": "file"})]
 SecretFile = Annotated[Path, Meta(extra={"read": "file", "secret": True})]
 
 _SCHEMES: Final = ("http", "https")
+_SHOWN: Final = 60
 _JSON_TYPES: Final = {
     "duration": {"type": "string", "pattern": r"^([0-9]+(ms|[smhdwy]))+$", "examples": ["5s"]},
     "url": {"type": "string", "format": "uri", "pattern": "^https?://"},
@@ -104,7 +106,7 @@ def _extra(hint: Any) -> dict[str, Any]:
 def _read(reader: Reader, hint: Any, folder: Path) -> object:
     way = _extra(hint).get("read")
     if way == "duration":
-        return _duration(reader)
+        return reader.positive_duration_ms()
     if way == "url":
         return _url(reader)
     if way == "file":
@@ -120,9 +122,38 @@ def _read(reader: Reader, hint: Any, folder: Path) -> object:
         return value
     try:
         return msgspec.convert(value, hint) if not isinstance(value, Path) else value
-    except msgspec.ValidationError as error:
-        reader.problem("value/range", f"`{str(reader.plain())[:60]}`: {error}")
+    except msgspec.ValidationError:
+        _object(reader, value, hint)
         return value
+
+
+def _object(reader: Reader, value: object, hint: Any) -> None:
+    """Say what is wrong with a value of the right type, by what its annotations ask for."""
+    asked = {
+        name: wanted
+        for note in get_args(hint)[1:]
+        for name in ("ge", "gt", "le", "min_length", "max_length", "pattern", "examples")
+        if (wanted := getattr(note, name, None)) is not None
+    }
+    shown = str(reader.plain())[:_SHOWN]
+    if isinstance(value, str) and "://" in value and "@" in value:
+        _report_credentials(reader)
+    elif objection := _out_of_bounds(value, shown, asked):
+        reader.problem("value/range", objection.message, fix=objection.fix)
+    else:
+        form = f": it does not match `{asked['pattern']}`" if "pattern" in asked else ""
+        example = f"write it like `{asked['examples'][0]}`" if "examples" in asked else ""
+        reader.problem("value/range", f"`{shown}` is not allowed here{form}", fix=example)
+
+
+def _out_of_bounds(value: object, shown: str, asked: Mapping[str, Any]) -> Objection | None:
+    if isinstance(value, int | float):
+        bounds = Bounds(asked.get("ge"), asked.get("le"), asked.get("gt"))
+        return bounds.objection(value, shown)
+    if isinstance(value, str | list):
+        lengths = Bounds(asked.get("min_length"), asked.get("max_length"))
+        return lengths.objection_to_length(value)
+    return None
 
 
 def _plain(reader: Reader, bare: Any, folder: Path) -> object:  # noqa: PLR0912  # one line a type
@@ -158,13 +189,6 @@ def _plain(reader: Reader, bare: Any, folder: Path) -> object:  # noqa: PLR0912 
     return reader.plain()
 
 
-def _duration(reader: Reader) -> int:
-    value = reader.duration_ms(1)
-    if value == 0:
-        reader.problem("value/range", "the duration must be above `0`")
-    return value
-
-
 def _url(reader: Reader) -> str:
     text = reader.string()
     try:
@@ -174,14 +198,19 @@ def _url(reader: Reader) -> str:
     except ValueError:
         parts, credentials, host = urlsplit(""), None, None
     if credentials:
-        reader.problem(
-            "config/secret-in-url",
-            "the URL carries credentials, which would end up in logs",
-            fix="name a file with `token_file` or `password_file` instead",
-        )
+        _report_credentials(reader)
     elif parts.scheme not in _SCHEMES or not host or parts.query or parts.fragment:
         reader.problem(
             "config/url",
             f"`{text[:200]}` is not a URL; it must be `http://HOST[:PORT][/PATH]` or `https://...`",
         )
     return text.rstrip("/")
+
+
+def _report_credentials(reader: Reader) -> None:
+    """Without the URL itself."""
+    reader.problem(
+        "config/secret-in-url",
+        "the URL carries credentials, which would end up in logs",
+        fix="name a file with `token_file` or `password_file` instead",
+    )

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from rollbackd.errors import PermanentError
+from rollbackd.model.facts import ChangeEvent
 from rollbackd.model.incidents import Incident
 from rollbackd.model.triggers import RuleInstance
 from rollbackd.ports import DeadLetter, StaleIncidentError
@@ -20,6 +21,9 @@ _NOT_FINITE: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 #: How long a rule instance is kept that nobody sees any more, and how many are kept.
 RULE_STATE_MEMORY_MS: Final = 86_400_000
 RULE_STATES: Final = 10_000
+
+#: How many changes are kept, the newest of its kind each.
+CHANGES: Final = 10_000
 
 #: How long a trip is kept, after which it has nothing to do with another one any more.
 TRIP_MEMORY_MS: Final = 86_400_000
@@ -35,6 +39,11 @@ DEAD_LETTER_BYTES: Final = 65_536
 def rule_state_key(instance: RuleInstance) -> str:
     """The same for the same instance of the same rule, in 32 characters."""
     return hashlib.sha256(msgspec.json.encode(instance.key)).hexdigest()[:32]
+
+
+def change_key(change: ChangeEvent) -> str:
+    """The same for every change of this kind in this scope."""
+    return f"{change.scope} {change.kind}"
 
 
 def encode(value: object) -> bytes:

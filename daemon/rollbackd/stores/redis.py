@@ -4,11 +4,12 @@ A scope's keys share a hash tag and each script touches one tag only.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from rollbackd.connections.redis import Argument, Command, RedisConnection, Script
 from rollbackd.errors import PermanentError
 from rollbackd.model.events import AlertStatus, KnownGood
+from rollbackd.model.facts import ChangeEvent
 from rollbackd.model.history import History, Latch
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.known_good import SetStatus
@@ -17,10 +18,12 @@ from rollbackd.model.triggers import RuleInstance, RuleState
 from rollbackd.ports import DeadLetter, InboxEntry, Pause
 from rollbackd.stores import redis_keys as at
 from rollbackd.stores.records import (
+    CHANGES,
     DEAD_LETTERS,
     INBOX_MEMORY_MS,
     RULE_STATE_MEMORY_MS,
     RULE_STATES,
+    change_key,
     decode,
     encode,
     rule_state_key,
@@ -29,9 +32,11 @@ from rollbackd.stores.records import (
 from rollbackd.stores.redis_incidents import ADVANCE, OPEN_INCIDENT, RedisIncidents
 from rollbackd.stores.redis_known_good import PUT_KNOWN_GOOD, RedisKnownGood
 
+T = TypeVar("T")
+
 _ACCEPT: Final = Script.load(__package__, "accept")
 _NEXT_EPOCH: Final = Script.load(__package__, "next_epoch")
-_PUT_RULE_STATES: Final = Script.load(__package__, "put_rule_states")
+_PUT_NEWEST: Final = Script.load(__package__, "put_newest")
 
 
 class RedisStore:
@@ -56,7 +61,7 @@ class RedisStore:
                 " `appendonly yes` there, or `wait_replicas` here"
             )
         await connection.use(
-            _ACCEPT, ADVANCE, _NEXT_EPOCH, OPEN_INCIDENT, PUT_KNOWN_GOOD, _PUT_RULE_STATES
+            _ACCEPT, ADVANCE, _NEXT_EPOCH, OPEN_INCIDENT, PUT_KNOWN_GOOD, _PUT_NEWEST
         )
         return cls(connection, wait_replicas=wait_replicas)
 
@@ -194,15 +199,25 @@ class RedisStore:
             arguments.append(b"" if ended else encode(instance))
         prune_before_ms = max(i.seen_at_ms for i in instances) - RULE_STATE_MEMORY_MS
         keys = (at.RULE_STATES, at.RULE_STATES_SEEN)
-        await self._change(_PUT_RULE_STATES.call(keys, prune_before_ms, RULE_STATES, *arguments))
+        await self._change(_PUT_NEWEST.call(keys, prune_before_ms, RULE_STATES, *arguments))
 
     async def rule_states(self) -> list[RuleInstance]:
         """See `ports.Store`."""
-        keys = await self._connection.read("ZREVRANGE", at.RULE_STATES_SEEN, 0, -1)
-        if not keys:
-            return []
-        bodies = await self._connection.read("HMGET", at.RULE_STATES, *keys)
-        return [decode(body, RuleInstance) for body in bodies if body is not None]
+        return await self._ordered(RuleInstance, "ZREVRANGE", at.RULE_STATES_SEEN, at.RULE_STATES)
+
+    async def put_changes(self, changes: Sequence[ChangeEvent]) -> None:
+        """See `ports.Store`."""
+        if not changes:
+            return
+        arguments: list[Argument] = []
+        for change in changes:
+            arguments += (change_key(change), change.time_ms, encode(change))
+        keys = (at.CHANGES, at.CHANGES_MADE)
+        await self._change(_PUT_NEWEST.call(keys, "-inf", CHANGES, *arguments))
+
+    async def changes(self) -> list[ChangeEvent]:
+        """See `ports.Store`."""
+        return await self._ordered(ChangeEvent, "ZRANGE", at.CHANGES_MADE, at.CHANGES)
 
     async def ping(self) -> None:
         """See `ports.Store`."""
@@ -225,6 +240,14 @@ class RedisStore:
             return []
         members: list[bytes] = await self._connection.read(command, key, 0, limit - 1)
         return members
+
+    async def _ordered(self, kind: type[T], command: str, order: str, table: str) -> list[T]:
+        """All of a table, in the order of its keys."""
+        keys = await self._connection.read(command, order, 0, -1)
+        if not keys:
+            return []
+        bodies = await self._connection.read("HMGET", table, *keys)
+        return [decode(body, kind) for body in bodies if body is not None]
 
     async def _entries(self, keys: Sequence[bytes]) -> list[InboxEntry]:
         if not keys:

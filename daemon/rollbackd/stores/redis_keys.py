@@ -19,6 +19,8 @@ rollbackd:{store}:latches                  HASH `scope branch` -> latch (JSON)
 rollbackd:{store}:pause                    STRING (JSON), while paused
 rollbackd:{store}:rule_states              HASH key -> rule instance (JSON)
 rollbackd:{store}:rule_states_seen         ZSET of their keys by seen_at_ms
+rollbackd:{store}:changes                  HASH `scope kind` -> newest change (JSON)
+rollbackd:{store}:changes_made             ZSET of their keys by time_ms
 rollbackd:{store}:dead_letters             LIST (JSON), newest first, at most 1,000
 rollbackd:{store}:inbox:entries            HASH key -> entry (JSON)
 rollbackd:{store}:inbox:pending            ZSET of unhandled keys by order of arrival
@@ -44,6 +46,8 @@ LATCHES: Final = "rollbackd:{store}:latches"
 PAUSE: Final = "rollbackd:{store}:pause"
 RULE_STATES: Final = "rollbackd:{store}:rule_states"
 RULE_STATES_SEEN: Final = "rollbackd:{store}:rule_states_seen"
+CHANGES: Final = "rollbackd:{store}:changes"
+CHANGES_MADE: Final = "rollbackd:{store}:changes_made"
 LETTERS: Final = "rollbackd:{store}:dead_letters"
 ENTRIES: Final = "rollbackd:{store}:inbox:entries"
 PENDING: Final = "rollbackd:{store}:inbox:pending"

@@ -113,4 +113,15 @@ MIGRATIONS: Final = (
         """,
         "CREATE UNIQUE INDEX known_good_keys ON known_good_sets (scope, key) WHERE key != ''",
     ),
+    (
+        # key: of scope and kind, whose newest this is.
+        """
+        CREATE TABLE changes (
+          key TEXT PRIMARY KEY,
+          time_ms INTEGER NOT NULL,
+          body BLOB NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX changes_by_age ON changes (time_ms)",
+    ),
 )

@@ -7,6 +7,7 @@ from typing import Final, Self, TypeVar
 
 from rollbackd.connections.sqlite import Database
 from rollbackd.model.events import AlertStatus, KnownGood
+from rollbackd.model.facts import ChangeEvent
 from rollbackd.model.history import History, Latch
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.known_good import SetStatus
@@ -14,10 +15,12 @@ from rollbackd.model.labels import Scope
 from rollbackd.model.triggers import RuleInstance, RuleState
 from rollbackd.ports import DeadLetter, InboxEntry, Pause
 from rollbackd.stores.records import (
+    CHANGES,
     DEAD_LETTERS,
     INBOX_MEMORY_MS,
     RULE_STATE_MEMORY_MS,
     RULE_STATES,
+    change_key,
     decode,
     encode,
     rule_state_key,
@@ -48,6 +51,11 @@ _PUT_RULE_STATE: Final = (
     "INSERT INTO rule_states VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE"
     " SET seen_at_ms = excluded.seen_at_ms, body = excluded.body"
     " WHERE excluded.seen_at_ms >= seen_at_ms"
+)
+
+_PUT_CHANGE: Final = (
+    "INSERT INTO changes VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE"
+    " SET time_ms = excluded.time_ms, body = excluded.body WHERE excluded.time_ms >= time_ms"
 )
 
 
@@ -210,6 +218,15 @@ class SQLiteStore:
             RuleInstance, "SELECT body FROM rule_states ORDER BY seen_at_ms DESC, key DESC"
         )
 
+    async def put_changes(self, changes: Sequence[ChangeEvent]) -> None:
+        """See `ports.Store`."""
+        if changes:
+            await self._database.run(lambda connection: _put_changes(connection, changes))
+
+    async def changes(self) -> list[ChangeEvent]:
+        """See `ports.Store`."""
+        return await self._all(ChangeEvent, "SELECT body FROM changes ORDER BY time_ms, key")
+
     async def ping(self) -> None:
         """See `ports.Store`."""
         # takes the write lock and gives it back
@@ -291,6 +308,15 @@ def _put_rule_states(connection: sqlite3.Connection, instances: Sequence[RuleIns
         "DELETE FROM rule_states WHERE key IN"
         " (SELECT key FROM rule_states ORDER BY seen_at_ms DESC, key DESC LIMIT -1 OFFSET ?)",
         (RULE_STATES,),
+    )
+
+
+def _put_changes(connection: sqlite3.Connection, changes: Sequence[ChangeEvent]) -> None:
+    connection.executemany(_PUT_CHANGE, [(change_key(c), c.time_ms, encode(c)) for c in changes])
+    connection.execute(
+        "DELETE FROM changes WHERE key IN"
+        " (SELECT key FROM changes ORDER BY time_ms DESC, key DESC LIMIT -1 OFFSET ?)",
+        (CHANGES,),
     )
 
 

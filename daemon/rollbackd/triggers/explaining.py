@@ -188,6 +188,7 @@ class _Shown:
             series=[_series(feed) for feed in feeds[: self._limit]],
             series_total=len(feeds),
             silent_since_ms=node.silent_since_ms,
+            bound=None if node.bound is None else number_of(node.bound),
             error=node.error,
             children=[self.node(child) for child in node.children],
         )

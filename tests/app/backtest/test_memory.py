@@ -20,6 +20,7 @@ _CLAIMS = (
     contract.test_incidents_come_newest_first,
     contract.test_what_is_not_there_is_none,
     contract.test_the_newest_known_good_set_counts,
+    contract.test_changes_are_bounded,
 )
 
 

@@ -65,8 +65,8 @@ class Office:
         self.levers: dict[str, ListedLever] = {}
         self.heard: list[KnownGood] = []
         self.paused = False
-        settings = Settings(pins=PinSettings(min_samples=10, auto=auto))
-        self.engine = build_engine([], self.tree, settings)
+        self.settings = PinSettings(min_samples=10, auto=auto)
+        self.engine = build_engine([], self.tree, Settings(pins=self.settings))
         self.baselines = Baselines(lambda: self.engine, store)
         foreign = ForeignBaseline(self.baselines, self.pins)
         self.targets = LiveTargets(lambda: self.engine, ScopeLabels(), foreign)
@@ -79,7 +79,8 @@ class Office:
             baselines=self.baselines,
         )
         parts = build_known_good(
-            settings,
+            lambda: self.settings,
+            ScopeLabels(),
             store=store,
             controls=controls,
             pins=self.pins,

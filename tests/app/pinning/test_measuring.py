@@ -33,7 +33,7 @@ def measured(settings: PinSettings, counts: dict[str, int]) -> Measured:
     for name, count in counts.items():
         labels = labels_of({METRIC_NAME: name, "service": "rag", "region": "eu", "code": "200"})
         engine.ingest([Sample(labels, n + 1.0, NOW - count + n) for n in range(count)], NOW)
-    measuring = Measuring(lambda: engine, settings, ScopeLabels())
+    measuring = Measuring(lambda: engine, lambda: settings, ScopeLabels())
     return measuring.measure(Scope("rag", "eu"), "baseline", window_ms=300_000, now_ms=NOW)
 
 

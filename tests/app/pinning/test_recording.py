@@ -1,11 +1,12 @@
 """What a recorded set holds, and what is refused."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from msgspec.structs import replace
 
 from rollbackd.errors import PermanentError, TemporaryError
+from rollbackd.model.events import KnownGood, KnownTarget
 from rollbackd.model.known_good import PinRequest, SetStatus
 from rollbackd.model.levers import Observation
 from rollbackd.ports import ScopeBusyError
@@ -139,8 +140,17 @@ async def absent_target(office: Office) -> PinRequest:
         (unseen, r"arm `baseline` of rag/eu runs with; those of `canary` were seen"),
         (missing, "required pins are missing: BUILD_ID, GIT_SHA;"),
         (no_pins, "needs pins"),
-        (mixed, "more than one set of pins within the window: PROMPT_VER p-2 and prompt_ver-1"),
-        (others, "not those that arm `baseline` runs with: PROMPT_VER p-2 and prompt_ver-1"),
+        (
+            mixed,
+            "more than one set of pins within the last 5m: PROMPT_VER p-2 and prompt_ver-1;",
+        ),
+        (
+            others,
+            (
+                "not those that arm `baseline` was seen with within the last 5m:"
+                " PROMPT_VER p-2 and prompt_ver-1;"
+            ),
+        ),
         (few, "at least 10 are needed: `delta_s` has 9, `latency_seconds` has 9, `errors` has 9"),
         (few_given, "at least 10 are needed: `a` has 9"),
         (uncounted, "`a` has no `count`"),
@@ -203,12 +213,72 @@ async def test_the_same_key_is_the_same_request(office: Office) -> None:
 
 
 async def test_without_a_key_the_same_request_is_one_for_ten_minutes(office: Office) -> None:
+    """As long as it comes to the same set."""
     first = await office.desk.record(GIVEN, by="ci")
     office.clock.advance(599_999)
-    assert (await office.desk.record(GIVEN, by="ci")).known_good == first.known_good
-    assert (await office.desk.record(replace(GIVEN, note="x"), by="ci")).is_new
+    again = await office.desk.record(GIVEN, by="ci")
+    assert (again.is_new, again.known_good) == (False, first.known_good)
     office.clock.advance(1)
     assert (await office.desk.record(GIVEN, by="ci")).is_new
+    assert (await office.desk.record(replace(GIVEN, note="x"), by="ci")).is_new
+
+
+async def test_a_candidate_that_is_asked_for_again_is_one(office: Office) -> None:
+    """It counts for nothing yet, and still is what was asked for."""
+    request = replace(GIVEN, status=SetStatus.CANDIDATE)
+    first = await office.desk.record(request, by="ci")
+    assert (await office.desk.record(request, by="ci")).known_good == first.known_good
+
+
+async def deployed(office: Office, _first: KnownGood) -> None:
+    office.clock.advance(301_000)
+    await office.serve(20, pins={**GOOD, "PROMPT_VER": "p-12"})
+
+
+async def switched(office: Office, _first: KnownGood) -> None:
+    await office.controls.set_intent(SCOPE, "degrade", {"level": 1}, now_ms=NOW)
+
+
+async def moved(office: Office, _first: KnownGood) -> None:
+    office.levers["edge"].standing = Observation(value={"to": "green"}, version=2)
+
+
+async def found_bad(office: Office, first: KnownGood) -> None:
+    await office.desk.restate(first.id, SetStatus.RETIRED, by="ann")
+
+
+async def replaced(office: Office, _first: KnownGood) -> None:
+    await office.desk.record(replace(GIVEN, pins={**GOOD, "PROMPT_VER": "p-12"}), by="bob")
+
+
+@pytest.mark.parametrize("change", [deployed, switched, moved, found_bad, replaced])
+async def test_the_same_words_about_something_else_are_no_repetition(
+    office: Office, change: Callable[[Office, KnownGood], Awaitable[None]]
+) -> None:
+    """Whoever asks again is not told that an old set is what runs, and the new one is in force."""
+    office.add_lever("edge", Observation(value={"to": "blue"}, version=1))
+    request = GIVEN
+    if change is deployed:
+        await office.serve(20)
+        request = replace(LIVE, window_ms=0)
+    first = await office.desk.record(request, by="ci")
+    office.clock.advance(1_000)
+    await change(office, first.known_good)
+    office.clock.advance(1_000)
+    again = await office.desk.record(request, by="ci")
+    assert again.is_new
+    assert await office.desk.in_force() == {SCOPE: again.known_good.id}
+
+
+async def test_without_a_window_the_minutes_that_count_are_named(office: Office) -> None:
+    """Nobody who measures nothing is told about a window, or to ask for less of it."""
+    await office.serve(1)
+    await office.serve(1, pins={**GOOD, "PROMPT_VER": "p-2"})
+    with pytest.raises(ValueError, match="more than one set of pins") as caught:
+        await office.desk.record(replace(LIVE, window_ms=0), by="ci")
+    assert "within the last 5m" in str(caught.value)
+    assert "not been seen for 5m" in str(caught.value)
+    assert "less" not in str(caught.value)
 
 
 async def test_a_set_is_promoted_and_retired(office: Office) -> None:
@@ -233,3 +303,12 @@ async def test_what_runs_now_can_be_looked_at(office: Office) -> None:
     live = await office.desk.live(SCOPE)
     assert (live.arms, live.controls) == ({"baseline": GOOD}, {"degrade": {"level": 1}})
     assert live.in_force == known.id
+
+
+async def test_what_runs_now_includes_what_stands_at_targets(office: Office) -> None:
+    """Read when it is asked for; one that does not answer is named."""
+    office.add_lever("edge", Observation(value={"to": "blue"}, version=1, facts={"ready": 3}))
+    office.add_lever("qdrant", TemporaryError("qdrant is away"))
+    live = await office.desk.live(SCOPE)
+    assert live.targets == {"edge:live": KnownTarget(value={"to": "blue"}, facts={"ready": 3})}
+    assert live.not_observed == {"qdrant:live": "qdrant is away"}

@@ -145,7 +145,7 @@ FILE = """levers:
         (lambda t: t.replace("{after", "{before"), ""),
         (lambda t: t.replace("[get]", '["{after.target}"]'), "`observe`: `{after.target}` has no"),
         (lambda t: t.replace("[get]", "get"), "expected a list"),
-        (lambda t: t.replace("[get]", "[]"), "length >= 1"),
+        (lambda t: t.replace("[get]", "[]"), "the list is empty"),
         (lambda t: t + "    cwd: here\n", "`cwd`: `here` is no absolute path"),
         (lambda t: t + "    timeout: 11m\n", "`timeout` is above `10m`"),
         (lambda t: t + "    environment: {A-B: x}\n", "`A-B` is no name of an environment"),

@@ -89,8 +89,14 @@ class Watched:
         self.bank = DetectorBank(settings, expected)
         self.samples: list[Sample] = []
 
-    def take(self, *facts: f.AnyFact, now_s: float = 1_000_000, origin: str = "p-0") -> "Watched":
-        self.samples += self.bank.take(facts, now_ms=at(now_s), origin=origin)
+    def take(
+        self,
+        *facts: f.AnyFact,
+        now_s: float = 1_000_000,
+        origin: str = "p-0",
+        again: bool = False,
+    ) -> "Watched":
+        self.samples += self.bank.take(facts, now_ms=at(now_s), origin=origin, again=again)
         return self
 
     def series(self, metric: str, **labels: str) -> list[tuple[float, float]]:

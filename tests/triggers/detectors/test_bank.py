@@ -82,6 +82,14 @@ def test_a_partition_that_comes_back_says_what_it_said(facts: list[AnyFact]) -> 
     assert [s for s in again if dict(s.labels)["__name__"] != "duplicate_effects_total"] == keep
 
 
+def test_a_fact_that_is_too_late_is_counted_once_however_many_refuse_it() -> None:
+    seen = watched([answer(300, user="u", claimed_arm="canary"), decided("new", 300)])
+    assert seen.bank.late == 0
+    seen.take(answer(239.999, user="u", claimed_arm="canary"), decided("conflict", 239.999))
+    assert seen.bank.late == 2
+    assert seen.take(decided("conflict", 240)).bank.late == 2
+
+
 def test_scopes_are_bounded_and_those_heard_of_last_stay() -> None:
     bank = DetectorBank(DetectorSettings(scopes=10))
     facts = [receipt("k", "e", n, scope=Scope("s", str(n))) for n in range(100)]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rollbackd.model.pins import Pins
-from tests.triggers.detectors.facts import PINS, read, watched
+from tests.triggers.detectors.facts import PINS, Watched, read, watched
 
 NAME = "cache_poison_total"
 KINDS = ("foreign_pins", "unkeyed", "shadow")
@@ -47,3 +47,12 @@ def test_reads_are_counted_and_told_once_a_second() -> None:
 
 def test_every_kind_has_a_value_before_it_was_ever_seen() -> None:
     assert [watched([read()]).series(NAME, kind=kind) for kind in KINDS] == [[(-0.001, 0)]] * 3
+
+
+@pytest.mark.parametrize(("again", "found", "late"), [(False, 1, 0), (True, 0, 1)])
+def test_a_read_that_comes_late_is_poisoned_all_the_same(
+    *, again: bool, found: int, late: int
+) -> None:
+    seen = Watched().take(read(300))
+    seen.take(read(0, shadow=True), origin="p-1", again=again)
+    assert (seen.last(NAME, kind="shadow"), seen.bank.late) == (found, late)

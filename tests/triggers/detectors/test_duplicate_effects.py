@@ -61,10 +61,41 @@ def test_an_effect_that_comes_late_is_told_at_the_newest_time() -> None:
     assert watched(told).series(NAME)[-1] == (30, 1)
 
 
-def test_what_comes_later_than_the_engine_accepts_is_not_told() -> None:
-    told = [receipt("k", "a"), receipt("j", "a", 100), receipt("k", "b", 39.999)]
-    assert watched(told).last(NAME) == 0
-    assert watched([*told[:2], receipt("k", "b", 40)]).last(NAME) == 1
+def test_partitions_need_not_be_read_in_step() -> None:
+    seen = Watched().take(*[receipt(f"a-{n}", "e", n) for n in range(300)])
+    seen.take(receipt("b", "e"), receipt("b", "f", 1), origin="p-1")
+    assert seen.series(NAME)[-1] == (299, 1)
+    assert seen.bank.late == 0
+
+
+def test_a_clock_that_is_slow_hides_no_duplicate() -> None:
+    seen = Watched()
+    for n in range(120):
+        seen.take(receipt(str(n), "a", n), receipt(str(n), "b", n - 90), now_s=n)
+    assert seen.last(NAME) == 120
+
+
+def test_a_late_duplicate_that_is_delivered_again_counts_once() -> None:
+    late = receipt("k", "b", 1)
+    seen = watched([receipt("k", "a"), receipt("j", "a", 300), late, late])
+    assert seen.take(late, receipt("k", "b", 301), now_s=400).last(NAME) == 1
+
+
+def test_a_late_duplicate_of_a_partition_that_is_read_again_is_no_news() -> None:
+    """It was told, and acted on, when it was new."""
+    seen = watched([receipt("j", "a", 300)])
+    told = [receipt("k", "a"), receipt("k", "b", 239.999)]
+    assert seen.take(*told, origin="p-1", again=True).last(NAME) == 0
+    assert seen.bank.late == 1
+    assert seen.take(*told, origin="p-1").last(NAME) == 0
+    assert seen.take(receipt("k", "c", 240), origin="p-1", again=True).last(NAME) == 1
+
+
+def test_of_more_than_are_known_as_counted_the_newest_do_not_count_again() -> None:
+    keys = [str(n) for n in range(10_001)]
+    seen = watched(receipt(key, effect) for key in keys for effect in "ab")
+    counted = seen.last(NAME)
+    assert seen.take(receipt(keys[-2], "b")).last(NAME) == counted
 
 
 def test_a_sender_with_a_fast_clock_does_not_move_the_time_of_others() -> None:

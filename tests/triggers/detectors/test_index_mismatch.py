@@ -66,6 +66,38 @@ def test_an_announcement_binds_a_canary_once_one_of_its_readers_has_that_index()
     assert seen.take(heartbeat("a", 2, arm="canary", pins=OTHER)).last(NAME, arm="canary") == 1
 
 
+def test_answers_of_an_earlier_rollout_bind_no_reader() -> None:
+    seen, _ = against()
+    seen.take(answer(0, pins=OTHER), heartbeat("a", 120, arm="canary"))
+    assert seen.last(NAME) == 1
+    seen.take(heartbeat("a", 120.001, arm="canary"))
+    assert seen.last(NAME) == 0
+
+
+def test_a_canary_may_read_what_is_announced_before_it_answers_from_it() -> None:
+    seen, known = against()
+    known.indexes = [IndexExpected({**PINS, "INDEX_HASH": "c3"}, None)]
+    seen.take(answer(0, pins=OTHER), heartbeat("a", 1, arm="canary", pins={"INDEX_HASH": "c3"}))
+    assert seen.last(NAME) == 0
+    assert seen.take(heartbeat("b", 2, arm="canary")).last(NAME) == 1
+
+
+def test_of_an_index_that_is_announced_the_answers_of_the_canary_know_more() -> None:
+    seen, known = against()
+    known.indexes = [IndexExpected({**OTHER, "ANALYZER_CONF": "old"}, None)]
+    new, old = {**OTHER, "ANALYZER_CONF": "new"}, {**OTHER, "ANALYZER_CONF": "old"}
+    seen.take(answer(0, pins=new), heartbeat("a", 1, arm="canary", pins=old))
+    assert seen.last(NAME) == 1
+
+
+def test_answers_that_name_no_index_leave_the_announcement_in_force() -> None:
+    seen, known = against()
+    known.indexes = [IndexExpected(OTHER, None)]
+    seen.take(answer(0, pins={"PROMPT_VER": "p-2"}), heartbeat("a", 1, arm="canary", pins=OTHER))
+    assert seen.last(NAME) == 0
+    assert seen.take(heartbeat("b", 2, arm="canary")).last(NAME) == 1
+
+
 def test_readers_that_are_gone_do_not_count() -> None:
     seen, _ = against(GOOD)
     seen.take(heartbeat("a", pins=OTHER), heartbeat("b", 120))

@@ -68,3 +68,33 @@ def test_clients_of_a_scope_are_added_up_and_scopes_are_not() -> None:
     assert watched(told).last(STATE, region="eu") == 1
     other = retried(30, 1, requests=100, scope=US)
     assert watched([told[0], other]).last(STATE, region="eu") == 0
+
+
+@pytest.mark.parametrize(("first", "state"), [(4, 1), (40, 2)])
+def test_low_traffic_that_is_calm_for_a_window_ends_it(first: int, state: int) -> None:
+    seen = watched(retried(30, n * 10) for n in range(first))
+    assert seen.last(STATE) == state
+    quiet = [retried(0, (first + n) * 10, requests=5) for n in range(60)]
+    changes = states(seen.take(*quiet))
+    assert changes[-1][1] == 0
+    assert changes[-1][0] >= first * 10 + 200
+    again = (first + 60) * 10
+    seen.take(*[retried(30, again + n * 10) for n in range(40)])
+    assert [value for _, value in states(seen)][-3:] == [0, 1, 2]
+
+
+def test_low_traffic_that_is_throttled_ends_nothing() -> None:
+    seen = watched(retried(30, n * 10) for n in range(40))
+    assert seen.take(*[retried(2, 400 + n * 10, requests=10) for n in range(60)]).last(STATE) == 2
+
+
+def test_a_window_of_silence_ends_a_storm_and_a_burst_after_it_is_a_burst() -> None:
+    seen = watched(retried(30, n * 10) for n in range(40))
+    assert seen.take(retried(30, 695)).last(STATE) == 1
+
+
+def test_below_the_floor_there_is_no_ratio() -> None:
+    """The shipped rule goes by it: who tells of too little does not speak for the service."""
+    seen = watched(retried(1, n * 15, requests=3) for n in range(40))
+    assert seen.last("throttled_ratio") is None
+    assert seen.last(STATE) == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from rollbackd.settings.detectors import DetectorSettings, ToolLoopsBounds
-from tests.triggers.detectors.facts import Watched, call, watched
+from tests.triggers.detectors.facts import T0, Watched, call, watched
 
 NAME = "tool_loops_total"
 
@@ -56,3 +56,21 @@ def test_what_is_read_again_after_a_loss_is_counted_anew() -> None:
     seen.bank.forget("p-0")
     assert seen.take(*told[:2]).last(NAME) == 0
     assert seen.take(told[2]).last(NAME) == 1
+
+
+@pytest.mark.parametrize("delivered", [[0, 0.9, 0, 0.9], [0, 0.9, 0.9, 0], [0, 0.9] * 3])
+def test_two_calls_that_are_delivered_twice_are_no_loop(delivered: list[float]) -> None:
+    seen = watched(call("x", seconds) for seconds in delivered)
+    assert seen.last(NAME) == 0
+    assert seen.take(call("x", 1.8)).last(NAME) == 1
+
+
+def test_an_old_output_that_is_delivered_again_does_not_end_a_loop() -> None:
+    told = [call("y", 0), call("x", 1), call("x", 2), call("y", 0), call("x", 3)]
+    assert watched(told).last(NAME) == 1
+
+
+def test_calls_are_told_apart_across_the_turn_of_the_clock() -> None:
+    """Times are kept modulo 2**32 ms, of which the calls stand on both sides."""
+    turn = (2**32 - T0 % 2**32) / 1_000
+    assert watched(call("x", turn + n) for n in (-1, 0, 1)).last(NAME) == 1

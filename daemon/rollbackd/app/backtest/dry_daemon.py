@@ -95,7 +95,7 @@ def _runner(ground: _Ground, knowledge: Knowledge) -> DryRunner:
     levers = dry_levers(controls, clock, ground.configuration.levers)
     return DryRunner(
         store=ground.store,
-        room=LeverRoom(levers, clock, ground.telemetry, _nobody),
+        room=LeverRoom(levers, ground.store, clock, ground.telemetry, _nobody),
         capture=EvidenceCapture(
             store=ground.store,
             controls=controls,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rollbackd.errors import PermanentError
 from rollbackd.incidents.states import check_transition
 from rollbackd.model.events import AlertStatus, KnownGood
+from rollbackd.model.facts import ChangeEvent
 from rollbackd.model.history import History, Latch, Trip, act_of, trip_of
 from rollbackd.model.incidents import Incident, JournalRecord
 from rollbackd.model.known_good import SETS_KEPT, SetStatus
@@ -19,7 +20,7 @@ from rollbackd.ports import (
     ScopeBusyError,
 )
 from rollbackd.stores.known_good import newest_first, restated
-from rollbackd.stores.records import stale
+from rollbackd.stores.records import CHANGES, change_key, stale
 
 
 class MemoryStore:
@@ -42,6 +43,7 @@ class MemoryStore:
         self._known_good: dict[str, KnownGood] = {}
         self._pause: Pause | None = None
         self._letters: list[DeadLetter] = []
+        self._changes: dict[str, ChangeEvent] = {}
 
     async def accept(self, entries: Sequence[InboxEntry]) -> int:
         """See `ports.Store`."""
@@ -224,6 +226,19 @@ class MemoryStore:
     async def rule_states(self) -> list[RuleInstance]:
         """See `ports.Store`."""
         return []
+
+    async def put_changes(self, changes: Sequence[ChangeEvent]) -> None:
+        """See `ports.Store`."""
+        for change in changes:
+            known = self._changes.get(change_key(change), change)
+            if change.time_ms >= known.time_ms:
+                self._changes[change_key(change)] = change
+        kept = sorted(self._changes.items(), key=lambda item: (item[1].time_ms, item[0]))
+        self._changes = dict(kept[-CHANGES:])
+
+    async def changes(self) -> list[ChangeEvent]:
+        """See `ports.Store`."""
+        return list(self._changes.values())
 
     async def ping(self) -> None:
         """See `ports.Store`."""

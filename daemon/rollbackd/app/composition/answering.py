@@ -25,8 +25,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     service_manager: ServiceManager
     #: Why it cannot do its work now; empty when it can.
     why_not_ready: Callable[[], list[str]]
-    #: Reads the configuration again, all or nothing.
-    reload: Callable[[], Awaitable[None]]
+    #: Reads the configuration again, all or nothing; gives what of it waits for a restart.
+    reload: Callable[[], Awaitable[list[str]]]
 
 
 def build_operations(
@@ -61,10 +61,11 @@ def build_operations(
 def build_known_good_parts(
     ground: Ground, knowledge: Knowledge, acting: Acting, deciding: Deciding, notifiers: FanOut
 ) -> KnownGoodParts:
-    """The tree and the levers are those in force when they are asked for."""
+    """The tree, the levers and the settings are those in force when they are asked for."""
     dispatcher, levers = deciding.dispatcher, acting.levers
     return build_known_good(
-        ground.settings,
+        ground.pins,
+        ground.settings.scope_labels,
         store=ground.backends.store,
         controls=ground.backends.controls,
         pins=knowledge.pins,

@@ -6,7 +6,7 @@ from rollbackd.app.backends import Backends
 from rollbackd.app.configuration import Configuration
 from rollbackd.clock import Clock
 from rollbackd.controls.last_known import LastKnownControls
-from rollbackd.settings import Settings
+from rollbackd.settings import PinSettings, Settings
 from rollbackd.telemetry import Telemetry
 from rollbackd.triggers.engine import Engine
 
@@ -25,3 +25,7 @@ class Ground(msgspec.Struct, kw_only=True):
     def engine(self) -> Engine:
         """The engine in force. To be asked anew each time: a reload brings another one."""
         return self.configuration.engine
+
+    def pins(self) -> PinSettings:
+        """How known good sets are measured and recorded; to be asked anew each time as well."""
+        return self.configuration.pins

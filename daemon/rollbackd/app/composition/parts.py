@@ -38,18 +38,17 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     known_good: KnownGoodParts
     http: HttpServer
 
-    async def adopt(self, fresh: Configuration) -> None:
-        """Put a configuration that was read again in force.
+    def adopt(self, fresh: Configuration) -> None:
+        """Put a configuration that was read again in force; baselines come with the engine.
 
-        Raises PermanentError for levers that cannot be built, TemporaryError.
+        Raises PermanentError for levers that cannot be built, and then nothing has changed.
         """
+        self.acting.levers.replace(fresh.levers)
         fresh.engine.carry_over(self.ground.engine())
         self.ground.configuration = fresh
         self.deciding.dispatcher.tree = fresh.tree
         self.receiving.mappings.clear()
         self.receiving.mappings.update(fresh.mappings)
-        self.acting.levers.replace(fresh.levers)
-        await self.receiving.intake.baselines.look_everywhere()
 
 
 def build_parts(ground: Ground, process: Process, cleanups: Cleanups) -> Parts:

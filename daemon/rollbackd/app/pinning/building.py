@@ -14,7 +14,7 @@ from rollbackd.clock import Clock
 from rollbackd.evidence.pins import PinsTable
 from rollbackd.model.policy import DecisionTree
 from rollbackd.ports import Controls, LeverTable, Store
-from rollbackd.settings import Settings
+from rollbackd.settings import PinSettings, ScopeLabels
 from rollbackd.telemetry import Telemetry
 from rollbackd.triggers.engine import Engine
 
@@ -27,7 +27,8 @@ class KnownGoodParts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_known_good(
-    settings: Settings,
+    settings: Callable[[], PinSettings],
+    scope_labels: ScopeLabels,
     *,
     store: Store,
     controls: Controls,
@@ -42,15 +43,15 @@ def build_known_good(
     clock: Clock,
     telemetry: Telemetry,
 ) -> KnownGoodParts:
-    """Both on the same baselines; nothing runs yet."""
+    """Both on the same baselines; nothing runs yet. The settings are asked for at each use."""
     desk = KnownGoodSets(
         store=store,
         controls=controls,
         pins=pins,
         baselines=baselines,
-        measuring=Measuring(engine, settings.pins, settings.scope_labels),
+        measuring=Measuring(engine, settings, scope_labels),
         observe=ObserveTargets(levers, tree),
-        settings=settings.pins,
+        settings=settings,
         clock=clock,
         telemetry=telemetry,
         hears=hears,
@@ -65,7 +66,7 @@ def build_known_good(
         tree=tree,
         compiled=lambda text: engine().compile(text),
         paused=paused,
-        settings=settings.pins.auto,
+        settings=lambda: settings().auto,
         clock=clock,
         telemetry=telemetry,
     )

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from rollbackd.app.pinning.automatic import (
@@ -52,7 +53,7 @@ class KnownGoodKeeper:
         tree: Callable[[], DecisionTree],
         compiled: Callable[[str], CompiledExpr],
         paused: Callable[[], bool],
-        settings: AutoPinSettings | None,
+        settings: Callable[[], AutoPinSettings | None],
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -84,8 +85,9 @@ class KnownGoodKeeper:
         """Once round. Raises TemporaryError."""
         await self._baselines.look_everywhere()
         self._show_ages()
-        if self._settings is not None:
-            await self._look_for_pins(self._settings)
+        settings = self._settings()
+        if settings is not None:
+            await self._look_for_pins(settings)
 
     def _show_ages(self) -> None:
         gauge, now_ms = self._telemetry.known_good_age, self._clock.now()
@@ -165,7 +167,7 @@ class KnownGoodKeeper:
             scope=scope,
             from_live=True,
             arm=watch.arm,
-            note=f"green since {watch.since_ms} on arm {watch.arm} at full weight",
+            note=f"green since {_moment(watch.since_ms)} on arm {watch.arm} at full weight",
             status=SetStatus(settings.status),
         )
         try:
@@ -173,3 +175,7 @@ class KnownGoodKeeper:
         except (ValueError, ScopeBusyError) as error:
             about = {"scope": str(scope), "because": str(error)}
             logger.warning("did not pin by itself", extra=about)
+
+
+def _moment(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

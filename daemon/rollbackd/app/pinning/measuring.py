@@ -52,7 +52,10 @@ class Measuring:
     """Reads raw samples, so that percentiles are of all requests of an arm and never averaged."""
 
     def __init__(
-        self, engine: Callable[[], Engine], settings: PinSettings, scope_labels: ScopeLabels
+        self,
+        engine: Callable[[], Engine],
+        settings: Callable[[], PinSettings],
+        scope_labels: ScopeLabels,
     ) -> None:
         self._engine = engine
         self._settings = settings
@@ -64,6 +67,7 @@ class Measuring:
         Raises ValueError for one over fewer samples than the settings want, with the counts.
         """
         baseline: Baseline = {}
+        settings = self._settings()
 
         def mine(labels: Labels) -> bool:
             return self._is(scope, arm, labels)
@@ -77,21 +81,21 @@ class Measuring:
             )
             return [value for value in found if not math.isnan(value)]
 
-        for metric in self._settings.metrics:
+        for metric in settings.metrics:
             baseline[metric] = statistics_of(read(metric))
-        for windowed in self._settings.windowed:
+        for windowed in settings.windowed:
             # a percentile of means is not one of requests
             kept = {"mean", "count"}
             found = {k: v for k, v in statistics_of(read(windowed.name)).items() if k in kept}
             enough = found["count"] >= windowed.min_samples
             baseline[windowed.name] = found if enough else {"count": 0.0}
-        for ratio in self._settings.ratios:
+        for ratio in settings.ratios:
             among = len(read(ratio.among))
             share = len(read(ratio.of)) / among if among else 0.0
             baseline[ratio.name] = {"ratio": share, "count": float(among)}
         empty = [name for name, statistics in baseline.items() if not statistics["count"]]
         measured = {name: s for name, s in baseline.items() if name not in empty}
-        refuse_few(measured, self._settings)
+        refuse_few(measured, settings)
         return Measured(baseline=measured, empty=empty)
 
     def _is(self, scope: Scope, arm: str, labels: Labels) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from rollbackd.app.pinning.baselines import Baselines
 from rollbackd.app.pinning.measuring import Measured, Measuring, refuse_few
@@ -25,7 +26,7 @@ from rollbackd.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
-#: Without a key of its own, the same request counts as a repetition for so long.
+#: Without a key of its own, a request that comes to the same counts as a repetition for so long.
 _REPEAT_MS: Final = 600_000
 #: Nothing can be live that was said longer ago.
 _LIVE_MS: Final = 300_000
@@ -48,7 +49,7 @@ class KnownGoodSets:
         baselines: Baselines,
         measuring: Measuring,
         observe: ObserveTargets,
-        settings: PinSettings,
+        settings: Callable[[], PinSettings],
         clock: Clock,
         telemetry: Telemetry,
         hears: Hears,
@@ -64,14 +65,19 @@ class KnownGoodSets:
         self._telemetry = telemetry
         self._hears = hears
         self._one_at_a_time = asyncio.Lock()
+        self._one_look_at_a_time = asyncio.Lock()
 
     async def record(self, request: PinRequest, *, by: str) -> Recorded:
         """See `ports.KnownGoodDesk`."""
         async with self._one_at_a_time:
-            repeated = await self._repeated(request)
+            known = await self._of_key(request) if request.key else None
+            if known is not None:
+                return Recorded(known_good=known, is_new=False)
+            built = await self._build(request, by)
+            repeated = None if request.key else await self._repeated(request, built.known_good)
             if repeated is not None:
-                return Recorded(known_good=repeated, is_new=False)
-            return await self._record(request, by)
+                return replace(built, known_good=repeated, is_new=False)
+            return await self._keep(built, by)
 
     async def restate(self, set_id: str, status: SetStatus, *, by: str) -> KnownGood:
         """See `ports.KnownGoodDesk`."""
@@ -105,19 +111,25 @@ class KnownGoodSets:
         """See `ports.KnownGoodDesk`."""
         known_good = await self._store.known_good(scope)
         controls = await self._controls.read_all(scope)
+        # however many ask, other systems are asked once at a time
+        async with self._one_look_at_a_time:
+            targets, not_observed = await self._observe(scope)
         return LiveState(
             scope=scope,
             arms=self._pins.of(scope),
             controls={name: each.effective for name, each in sorted(controls.items())},
+            targets=targets,
+            not_observed=not_observed,
             in_force=known_good.id if known_good is not None else "",
         )
 
-    async def _record(self, request: PinRequest, by: str) -> Recorded:
+    async def _build(self, request: PinRequest, by: str) -> Recorded:
+        """The set as it would be recorded now; nothing is stored. Raises ValueError."""
         now_ms, scope = self._clock.now(), request.scope
         window_ms = self._window_of(request)
         if request.from_live or window_ms:
             await self._refuse_during_incident(scope)
-        pins = self._pins_of(request, now_ms - (window_ms or _LIVE_MS))
+        pins = self._pins_of(request, window_ms, now_ms)
         missing = [name for name in REQUIRED_PINS if name not in pins]
         refuse_missing(request, pins, missing)
         measured = self._measured(request, window_ms, now_ms)
@@ -142,22 +154,25 @@ class KnownGoodSets:
             key=_stored_key(request, now_ms),
             status=request.status,
         )
-        stored = await self._store.put_known_good(known_good)
-        is_new = stored == known_good
-        if is_new:
-            self._tell("recorded", stored, by)
-        await self._baselines.look(scope)
         return Recorded(
-            known_good=stored,
-            is_new=is_new,
+            known_good=known_good,
+            is_new=True,
             missing=missing,
             not_measured=measured.empty,
             not_observed=not_observed,
         )
 
+    async def _keep(self, built: Recorded, by: str) -> Recorded:
+        stored = await self._store.put_known_good(built.known_good)
+        is_new = stored == built.known_good
+        if is_new:
+            self._tell("recorded", stored, by)
+        await self._baselines.look(stored.scope)
+        return replace(built, known_good=stored, is_new=is_new)
+
     def _window_of(self, request: PinRequest) -> int:
         """How much to measure; 0 when nothing is. Raises ValueError."""
-        kept = self._settings.window_ms
+        kept = self._settings().window_ms
         if request.baseline:
             if request.window_ms:
                 raise ValueError("give a `baseline` of your own or a `window` to measure, not both")
@@ -172,31 +187,35 @@ class KnownGoodSets:
             )
         return request.window_ms
 
-    def _pins_of(self, request: PinRequest, since_ms: int) -> Pins:
+    def _pins_of(self, request: PinRequest, window_ms: int, now_ms: int) -> Pins:
         """What the set says, which nothing that was seen may contradict. Raises ValueError."""
-        seen = of_arm(self._pins.since(request.scope, since_ms), request.arm)
+        look_ms = window_ms or _LIVE_MS
+        looked = format_duration(look_ms)
+        seen = of_arm(self._pins.since(request.scope, now_ms - look_ms), request.arm)
         if request.from_live and not seen:
             others = ", ".join(f"`{arm}`" for arm in sorted(self._pins.of(request.scope)))
             raise ValueError(
-                f"no event of the last minutes said which pins arm `{request.arm}` of"
+                f"no event of the last {looked} said which pins arm `{request.arm}` of"
                 f" {request.scope} runs with" + (f"; those of {others} were seen" if others else "")
             )
         if mixed := differing(seen):
             raise ValueError(
-                f"arm `{request.arm}` ran with more than one set of pins within the window:"
-                f" {_listed(mixed)}; wait until the older ones have left it, or ask for less"
+                f"arm `{request.arm}` ran with more than one set of pins within the last {looked}:"
+                f" {_listed(mixed)}; wait until the older ones have not been seen for {looked}, or"
+                " measure a `window` that begins after them"
             )
         if foreign := differing([request.pins, *seen]):
             raise ValueError(
-                f"the pins given are not those that arm `{request.arm}` runs with:"
-                f" {_listed(foreign)}; a window measured now would belong to other pins"
+                f"the pins given are not those that arm `{request.arm}` was seen with within the"
+                f" last {looked}: {_listed(foreign)}; give those that run, or wait until the others"
+                f" have not been seen for {looked}"
             )
         live = {name: value for pins in seen for name, value in pins.items()}
         return {**live, **request.pins} if request.from_live else dict(request.pins)
 
     def _measured(self, request: PinRequest, window_ms: int, now_ms: int) -> Measured:
         if request.baseline:
-            refuse_few(request.baseline, self._settings)
+            refuse_few(request.baseline, self._settings())
             return Measured(baseline=request.baseline, empty=[])
         if not window_ms:
             return Measured(baseline={}, empty=[])
@@ -217,21 +236,32 @@ class KnownGoodSets:
             if incident.scope == scope:
                 raise ScopeBusyError(incident.id)
 
-    async def _repeated(self, request: PinRequest) -> KnownGood | None:
-        """The set that an earlier try of the same request has recorded. Raises ValueError."""
-        now_ms = self._clock.now()
-        digest = _digest(request)
+    async def _of_key(self, request: PinRequest) -> KnownGood | None:
+        """The set that the request of this key has recorded. Raises ValueError."""
         for each in await self._store.known_good_sets(request.scope, limit=_MOST_SETS):
             key, _, said = each.key.rpartition("#")
-            if request.key and key == request.key:
-                if said != digest:
-                    raise ValueError(
-                        f"the key `{request.key}` was used for another request, which recorded"
-                        f" {each.id}; use a new key"
-                    )
-                return each
-            recent = now_ms - each.recorded_at_ms < _REPEAT_MS
-            if not request.key and key.endswith("#") and said == digest and recent:
+            if key != request.key:
+                continue
+            if said != _digest(request):
+                raise ValueError(
+                    f"the key `{request.key}` was used for another request, which recorded"
+                    f" {each.id}; use a new key"
+                )
+            return each
+        return None
+
+    async def _repeated(self, request: PinRequest, fresh: KnownGood) -> KnownGood | None:
+        """The set of an earlier try of a request without a key, if it would say the same now.
+
+        Not one that was retired or replaced since: who asks again wants a set that counts.
+        """
+        in_force = (await self.in_force()).get(request.scope)
+        for each in await self._store.known_good_sets(request.scope, limit=_MOST_SETS):
+            key, _, said = each.key.rpartition("#")
+            asked = key.endswith("#") and said == _digest(request)
+            recent = fresh.recorded_at_ms - each.recorded_at_ms < _REPEAT_MS
+            counts = each.id == in_force or each.status is SetStatus.CANDIDATE
+            if asked and recent and counts and _runs_with(each) == _runs_with(fresh):
                 return each
         return None
 
@@ -268,8 +298,13 @@ def _stored_key(request: PinRequest, now_ms: int) -> str:
     return f"{request.key or f'{now_ms}#'}#{_digest(request)}"
 
 
+def _runs_with(known_good: KnownGood) -> tuple[object, ...]:
+    """What ran: the baseline is measured anew each time, and is not of it."""
+    return known_good.pins, known_good.controls, known_good.targets
+
+
 def _digest(request: PinRequest) -> str:
-    said = msgspec.json.encode(msgspec.structs.replace(request, key=""), order="sorted")
+    said = msgspec.json.encode(replace(request, key=""), order="sorted")
     return hashlib.sha256(said).hexdigest()[:16]
 
 

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from rollbackd.app.simulation.referee import Referee
     from rollbackd.app.simulation.replica import Life
 
-_GIVEN_BACK: Final = {MeasureStatus.RESTORED, MeasureStatus.LEFT_ALONE}
+_GIVEN_BACK: Final = {
+    MeasureStatus.RESTORED,
+    MeasureStatus.LEFT_ALONE,
+    MeasureStatus.HANDED_OVER,
+    MeasureStatus.ENDED_BY_HAND,
+}
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +50,8 @@ _MEASURES: Final = {
     MeasureStatus.TAKEN: {
         MeasureStatus.RESTORED,
         MeasureStatus.LEFT_ALONE,
+        MeasureStatus.HANDED_OVER,
+        MeasureStatus.ENDED_BY_HAND,
         MeasureStatus.LEFT_IN_FORCE,
     },
 }

@@ -16,8 +16,9 @@ from rich.text import Text
 from rollbackd.cli.demo.plot import plot
 from rollbackd.cli.demo.scene import ControlLine, Progress, Scene, Step
 from rollbackd.cli.incident_story import transition
-from rollbackd.cli.phrases import VERDICT_STYLES, span
+from rollbackd.cli.phrases import VERDICT_STYLES, number, span
 from rollbackd.documents.durations import format_duration
+from rollbackd.documents.numbers import exact
 from rollbackd.model.triggers import TargetReading
 
 TOP: Final = 0.25
@@ -73,8 +74,8 @@ def drift_panel(scene: Scene, width: int) -> Panel:
     hot = last is not None and last > scene.threshold
     title = Text.assemble(
         f"ΔS drift p95 over the pinned baseline, {scene.audience}: ",
-        ("-" if last is None else f"{last:.3f}", "bold red" if hot else "bold green"),
-        (f"  threshold {scene.threshold:g}", "yellow"),
+        (number(last, beside=scene.threshold), "bold red" if hot else "bold green"),
+        (f"  threshold {exact(scene.threshold)}", "yellow"),
     )
     lines = plot(
         scene.drift,

@@ -5,6 +5,8 @@ from rich.text import Text
 
 from rollbackd.cli.demo.scene import Scene
 from rollbackd.cli.incident_story import transition
+from rollbackd.cli.phrases import number
+from rollbackd.documents.numbers import exact
 
 #: Seconds between two lines about the drift or the hold.
 _EVERY = 2.0
@@ -49,7 +51,8 @@ class PlainLines:
             return
         self._next_drift = scene.elapsed_seconds + _EVERY
         share = f"canary {scene.canary_share:.0%}"
-        text = f"ΔS drift p95 {value:.3f}, threshold {scene.threshold:g} ({share})"
+        drift = number(value, beside=scene.threshold)
+        text = f"ΔS drift p95 {drift}, threshold {exact(scene.threshold)} ({share})"
         self._line(scene, Text(text))
 
     def _line(self, scene: Scene, text: Text) -> None:

@@ -9,7 +9,7 @@ from rollbackd.settings.detectors import DetectorSettings
 from rollbackd.triggers.detectors.cache_poisoning import CachePoisoning
 from rollbackd.triggers.detectors.claimed_arms import ClaimedArms
 from rollbackd.triggers.detectors.dedupe_conflicts import DedupeConflicts
-from rollbackd.triggers.detectors.detector import Detector, Expected, NothingExpected
+from rollbackd.triggers.detectors.detector import Detector, Expected, Lateness, NothingExpected
 from rollbackd.triggers.detectors.duplicate_effects import DuplicateEffects
 from rollbackd.triggers.detectors.index_mismatch import IndexMismatch
 from rollbackd.triggers.detectors.lambda_flips import LambdaFlips
@@ -39,17 +39,23 @@ class DetectorBank:
     ) -> None:
         settings = settings or DetectorSettings()
         expected = expected or NothingExpected()
-        shared: dict[str, int] = {"scopes": settings.scopes, "lateness_ms": lateness_ms}
-        duplicates = DuplicateEffects(settings.duplicate_effects, **shared)
-        conflicts = DedupeConflicts(**shared)
-        mixed = MixedVersions(settings.mixed_versions, expected, **shared)
-        sticky = StickyBreaks(settings.sticky_breaks, expected, **shared)
-        claimed, missing = ClaimedArms(**shared), MissingPins(**shared)
-        index = IndexMismatch(settings.index_mismatch, expected, **shared)
-        loops = ToolLoops(settings.tool_loops, **shared)
-        poison = CachePoisoning(**shared)
-        storms = ThrottleStorms(settings.throttle_storms, **shared)
-        flips = LambdaFlips(settings.lambda_flips, **shared)
+        self._lateness = lateness = Lateness(lateness_ms)
+        #: Facts that came too late for one detector or more.
+        self.late = 0
+        most = settings.scopes
+        duplicates = DuplicateEffects(settings.duplicate_effects, scopes=most, lateness=lateness)
+        conflicts = DedupeConflicts(scopes=most, lateness=lateness)
+        mixed = MixedVersions(settings.mixed_versions, expected, scopes=most, lateness=lateness)
+        sticky = StickyBreaks(settings.sticky_breaks, expected, scopes=most, lateness=lateness)
+        claimed, missing = (
+            ClaimedArms(scopes=most, lateness=lateness),
+            MissingPins(scopes=most, lateness=lateness),
+        )
+        index = IndexMismatch(settings.index_mismatch, expected, scopes=most, lateness=lateness)
+        loops = ToolLoops(settings.tool_loops, scopes=most, lateness=lateness)
+        poison = CachePoisoning(scopes=most, lateness=lateness)
+        storms = ThrottleStorms(settings.throttle_storms, scopes=most, lateness=lateness)
+        flips = LambdaFlips(settings.lambda_flips, scopes=most, lateness=lateness)
         self._detectors: Sequence[Detector] = (
             duplicates, conflicts, mixed, sticky, claimed, missing, index, loops, poison, storms,
             flips,
@@ -67,16 +73,22 @@ class DetectorBank:
             f.Scorable: (),
         }
 
-    def take(self, facts: Iterable[f.AnyFact], *, now_ms: int, origin: str) -> list[Sample]:
+    def take(
+        self, facts: Iterable[f.AnyFact], *, now_ms: int, origin: str, again: bool = False
+    ) -> list[Sample]:
         """What the detectors have to say about facts that arrive together.
 
         A fact from the future counts as one of now: it must not hold back what comes after it.
+        `again` says that a partition is read again for its window.
         """
         out: list[Sample] = []
+        self._lateness.reading_again = again
         for fact in facts:
             at_ms = min(fact.time_ms, now_ms)
+            refused = self._lateness.refused
             for take in self._takers[fact.__class__]:
                 take(fact, at_ms, origin, out)
+            self.late += self._lateness.refused > refused
         return out
 
     def forget(self, origin: str) -> None:

@@ -4,7 +4,7 @@ from typing import Final
 
 from rollbackd.model.events import Sample
 from rollbackd.model.facts import CacheRead
-from rollbackd.triggers.detectors.detector import is_late
+from rollbackd.triggers.detectors.detector import Lateness
 from rollbackd.triggers.detectors.emission import Lines
 from rollbackd.triggers.detectors.scopes import Scopes
 
@@ -23,13 +23,13 @@ _SHADOW_ARM: Final = "shadow"
 
 
 class CachePoisoning:
-    """Judges each read by itself; one read may be poisoned in more than one way."""
+    """Judges each read by itself, however late; one read may be poisoned in more than one way."""
 
     name = "cache_poisoning"
 
-    def __init__(self, *, scopes: int, lateness_ms: int) -> None:
+    def __init__(self, *, scopes: int, lateness: Lateness) -> None:
         self._scopes = Scopes(Lines, scopes)
-        self._lateness_ms = lateness_ms
+        self._lateness = lateness
 
     @property
     def evicted(self) -> int:
@@ -39,7 +39,7 @@ class CachePoisoning:
     def take(self, fact: CacheRead, at_ms: int, origin: str, out: list[Sample]) -> None:
         """One read."""
         lines, newest_ms = self._scopes.of(fact.scope, at_ms, origin)
-        if is_late(at_ms, newest_ms, self._lateness_ms):
+        if self._lateness.refuses_fault(at_ms, newest_ms):
             return
         lines.of("cache_reads_total", fact.arm).count(newest_ms, out)
         found = kinds_of(fact)

@@ -2,7 +2,7 @@
 
 from rollbackd.model.events import Sample
 from rollbackd.model.facts import AnswerServed
-from rollbackd.triggers.detectors.detector import is_late
+from rollbackd.triggers.detectors.detector import Lateness
 from rollbackd.triggers.detectors.emission import Lines
 from rollbackd.triggers.detectors.scopes import Scopes
 
@@ -12,9 +12,9 @@ class ClaimedArms:
 
     name = "claimed_arms"
 
-    def __init__(self, *, scopes: int, lateness_ms: int) -> None:
+    def __init__(self, *, scopes: int, lateness: Lateness) -> None:
         self._scopes = Scopes(Lines, scopes)
-        self._lateness_ms = lateness_ms
+        self._lateness = lateness
 
     @property
     def evicted(self) -> int:
@@ -26,7 +26,7 @@ class ClaimedArms:
         if not fact.claimed_arm or not fact.arm:
             return
         lines, newest_ms = self._scopes.of(fact.scope, at_ms, origin)
-        if not is_late(at_ms, newest_ms, self._lateness_ms):
+        if not self._lateness.refuses(at_ms, newest_ms):
             mismatch = fact.claimed_arm != fact.arm
             lines.of("claimed_arm_mismatch_total", fact.arm).add(mismatch, newest_ms, out)
 

@@ -2,7 +2,7 @@
 
 from rollbackd.model.events import Sample
 from rollbackd.model.facts import DedupeDecided, DedupeDecision
-from rollbackd.triggers.detectors.detector import is_late
+from rollbackd.triggers.detectors.detector import Lateness
 from rollbackd.triggers.detectors.emission import Lines
 from rollbackd.triggers.detectors.scopes import Scopes
 
@@ -12,9 +12,9 @@ class DedupeConflicts:
 
     name = "dedupe_conflicts"
 
-    def __init__(self, *, scopes: int, lateness_ms: int) -> None:
+    def __init__(self, *, scopes: int, lateness: Lateness) -> None:
         self._scopes = Scopes(Lines, scopes)
-        self._lateness_ms = lateness_ms
+        self._lateness = lateness
 
     @property
     def evicted(self) -> int:
@@ -24,7 +24,7 @@ class DedupeConflicts:
     def take(self, fact: DedupeDecided, at_ms: int, origin: str, out: list[Sample]) -> None:
         """One decision of a fence."""
         lines, newest_ms = self._scopes.of(fact.scope, at_ms, origin)
-        if is_late(at_ms, newest_ms, self._lateness_ms):
+        if self._lateness.refuses(at_ms, newest_ms):
             return
         lines.of("dedupe_decisions_total", fact.arm).count(newest_ms, out)
         conflict = fact.decision is DedupeDecision.CONFLICT

@@ -64,6 +64,31 @@ class Detector(Protocol):
         ...
 
 
-def is_late(at_ms: int, newest_ms: int, lateness_ms: int) -> bool:
-    """Whether a fact is too old to be told among newer ones, as the engine refuses late samples."""
-    return at_ms < newest_ms - lateness_ms
+class Lateness:
+    """How late a fact may come among newer ones of its scope. Shared by all detectors of a bank."""
+
+    __slots__ = ("_limit_ms", "reading_again", "refused")
+
+    def __init__(self, limit_ms: int) -> None:
+        self._limit_ms = limit_ms
+        #: Whether what comes now was told once before: a partition is read again.
+        self.reading_again = False
+        #: How often a detector refused a fact.
+        self.refused = 0
+
+    def refuses(self, at_ms: int, newest_ms: int, within_ms: int | None = None) -> bool:
+        """Whether a fact is too old to be told, as the engine refuses late samples.
+
+        `within_ms` is how far back the detector looks, where that is shorter.
+        """
+        limit_ms = self._limit_ms if within_ms is None else min(self._limit_ms, within_ms)
+        late = at_ms < newest_ms - limit_ms
+        self.refused += late
+        return late
+
+    def refuses_fault(self, at_ms: int, newest_ms: int) -> bool:
+        """The same of what is a fault by itself, and none the less for being heard of late.
+
+        It is told at the newest time, unless it is read again: it was told when it was new.
+        """
+        return self.reading_again and self.refuses(at_ms, newest_ms)

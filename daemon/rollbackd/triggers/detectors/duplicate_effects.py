@@ -6,7 +6,7 @@ from rollbackd.model.events import Sample
 from rollbackd.model.facts import EffectReceipt, EffectStatus
 from rollbackd.model.labels import Scope
 from rollbackd.settings.detectors import DuplicateEffectsBounds
-from rollbackd.triggers.detectors.detector import is_late
+from rollbackd.triggers.detectors.detector import Lateness
 from rollbackd.triggers.detectors.emission import Lines
 from rollbackd.triggers.detectors.fingerprints import Fingerprints, digest, fingerprint
 from rollbackd.triggers.detectors.scopes import Scopes
@@ -23,22 +23,24 @@ class _State:
     def __init__(self, scope: Scope) -> None:
         self.lines = Lines(scope)
         self.prefix = f"{scope}/".encode()
-        self.counted: set[bytes] = set()
+        #: In the order of their counting.
+        self.counted: dict[bytes, None] = {}
 
 
 class DuplicateEffects:
     """Remembers the first sealed effect of each key; every further one of that key is counted once.
 
-    A receipt that is pending, failed or unknown is no effect. The table of keys outlives the loss
-    of a partition: that a key has an effect stays true.
+    However late it comes: partitions are not read in step, and two effects stay two. A receipt that
+    is pending, failed or unknown is no effect. The table of keys outlives the loss of a partition:
+    that a key has an effect stays true.
     """
 
     name = "duplicate_effects"
 
-    def __init__(self, bounds: DuplicateEffectsBounds, *, scopes: int, lateness_ms: int) -> None:
+    def __init__(self, bounds: DuplicateEffectsBounds, *, scopes: int, lateness: Lateness) -> None:
         self.table = Fingerprints(bounds.keys, value_bytes=_EFFECT_BYTES)
         self._scopes = Scopes(_State, scopes)
-        self._lateness_ms = lateness_ms
+        self._lateness = lateness
 
     @property
     def evicted(self) -> int:
@@ -57,7 +59,7 @@ class DuplicateEffects:
                 self.table.insert(told, effect)
             elif self.table.read(place) != effect:
                 fresh = _is_new(state, told + effect)
-        counts = fresh and not is_late(at_ms, newest_ms, self._lateness_ms)
+        counts = fresh and not self._lateness.refuses_fault(at_ms, newest_ms)
         state.lines.of("duplicate_effects_total", fact.arm).add(counts, newest_ms, out)
 
     def forget(self, origin: str) -> None:
@@ -69,6 +71,6 @@ def _is_new(state: _State, duplicate: bytes) -> bool:
     if duplicate in state.counted:
         return False
     if len(state.counted) >= _MOST_COUNTED:
-        state.counted.clear()
-    state.counted.add(duplicate)
+        del state.counted[next(iter(state.counted))]
+    state.counted[duplicate] = None
     return True

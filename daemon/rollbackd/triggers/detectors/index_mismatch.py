@@ -1,5 +1,6 @@
 """Retrievers that read another index than they should (requirements W11): `index_mismatch`."""
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from rollbackd.model.events import Sample
@@ -7,7 +8,7 @@ from rollbackd.model.facts import AnswerServed, RetrieverSeen
 from rollbackd.model.labels import Scope
 from rollbackd.model.pins import Pins
 from rollbackd.settings.detectors import IndexMismatchBounds
-from rollbackd.triggers.detectors.detector import Expected, IndexExpected, is_late
+from rollbackd.triggers.detectors.detector import Expected, IndexExpected, Lateness
 from rollbackd.triggers.detectors.emission import MOST_ARMS, Lines
 from rollbackd.triggers.detectors.scopes import Scopes
 
@@ -36,28 +37,27 @@ class _State:
         self.lines = Lines(scope)
         #: Arm -> reader.
         self.readers: dict[str, dict[str, _Reader]] = {}
-        #: Arm -> the pins of its newest answer.
-        self.routed: dict[str, tuple[int, Pins]] = {}
+        #: When the canary answered last with pins that name an index, and with which.
+        self.routed: tuple[int, Pins] | None = None
 
 
 class IndexMismatch:
     """How many readers of an arm differ from what is expected of it, at their last heartbeat.
 
-    Expected of a canary is what its answers say they were made with; of every other arm, and of a
-    canary whose answers do not say, any of the indexes that `Expected` names, for the canary only
-    if one of its readers has it. With neither, nothing is a mismatch. While a flip of our own
-    spreads it says 0 (K22).
+    Expected of a canary is the index that its answers of late say they were made with, or any other
+    that `Expected` names, if one of its readers has it; of every other arm, any that `Expected`
+    names. With neither, nothing is a mismatch. While a flip of our own spreads it says 0 (K22).
     """
 
     name = "index_mismatch"
 
     def __init__(
-        self, bounds: IndexMismatchBounds, expected: Expected, *, scopes: int, lateness_ms: int
+        self, bounds: IndexMismatchBounds, expected: Expected, *, scopes: int, lateness: Lateness
     ) -> None:
         self._bounds = bounds
         self._expected = expected
         self._scopes = Scopes(_State, scopes)
-        self._late_ms = min(lateness_ms, bounds.reader_ttl_ms)
+        self._lateness = lateness
         self._dropped = 0
 
     @property
@@ -73,11 +73,15 @@ class IndexMismatch:
             self._take_answer(fact, at_ms, origin)
             return
         state, newest_ms = self._scopes.of(fact.scope, at_ms, origin)
-        if is_late(at_ms, newest_ms, self._late_ms) or not self._note(state, fact, at_ms):
+        if self._lateness.refuses(at_ms, newest_ms, self._ttl_ms) or not self._note(
+            state, fact, at_ms
+        ):
             return
         readers = state.readers[fact.arm]
         for name in [n for n, r in readers.items() if r.seen_ms < newest_ms - self._ttl_ms]:
             del readers[name]
+        if state.routed is not None and state.routed[0] < newest_ms - self._ttl_ms:
+            state.routed = None
         wrong = self._wrong(fact.scope, fact.arm, state, at_ms)
         state.lines.of("index_mismatch", fact.arm).set(wrong, newest_ms, out)
         state.lines.of("retriever_readers", fact.arm).set(len(readers), newest_ms, out)
@@ -91,12 +95,11 @@ class IndexMismatch:
         return self._bounds.reader_ttl_ms
 
     def _take_answer(self, fact: AnswerServed, at_ms: int, origin: str) -> None:
-        if fact.arm != _CANARY or not fact.pins:
+        if fact.arm != _CANARY or _INDEX not in fact.pins:
             return
         state, _ = self._scopes.of(fact.scope, at_ms, origin)
-        known = state.routed.get(fact.arm)
-        if known is None or known[0] <= at_ms:
-            state.routed[fact.arm] = at_ms, fact.pins
+        if state.routed is None or state.routed[0] <= at_ms:
+            state.routed = at_ms, fact.pins
 
     def _note(self, state: _State, fact: RetrieverSeen, at_ms: int) -> bool:
         readers = state.readers.get(fact.arm)
@@ -118,12 +121,8 @@ class IndexMismatch:
             return 0
         readers = state.readers[arm].values()
         allowed = self._expected.index_of(scope, arm)
-        if arm in state.routed:
-            allowed = (IndexExpected(state.routed[arm][1], None),)
-        elif arm == _CANARY:
-            # An announcement may name an index otherwise than readers do: by its alias, say.
-            read = {reader.pins.get(_INDEX) for reader in readers}
-            allowed = [each for each in allowed if each.pins.get(_INDEX) in read]
+        if arm == _CANARY:
+            allowed = _of_canary(state, allowed)
         if not allowed:
             return 0
         return sum(all(self._differs(reader, each) for each in allowed) for reader in readers)
@@ -136,3 +135,15 @@ class IndexMismatch:
         if expected.documents is None or reader.documents is None:
             return False
         return reader.documents < expected.documents * (1 - self._bounds.missing_documents)
+
+
+def _of_canary(state: _State, announced: Sequence[IndexExpected]) -> list[IndexExpected]:
+    """What the readers of a canary may read: by its answers, and by announcements."""
+    # An announcement may name an index otherwise than readers do: by its alias, say.
+    binding = {reader.pins.get(_INDEX) for reader in state.readers[_CANARY].values()}
+    allowed = []
+    if state.routed is not None:
+        allowed.append(IndexExpected(state.routed[1], None))
+        # Of an index that both name, the answers know more.
+        binding.discard(state.routed[1][_INDEX])
+    return allowed + [each for each in announced if each.pins.get(_INDEX) in binding]

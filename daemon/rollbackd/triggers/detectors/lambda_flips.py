@@ -6,7 +6,7 @@ from rollbackd.model.events import Sample
 from rollbackd.model.facts import LambdaProbed
 from rollbackd.model.labels import Scope
 from rollbackd.settings.detectors import LambdaFlipsBounds
-from rollbackd.triggers.detectors.detector import is_late
+from rollbackd.triggers.detectors.detector import Lateness
 from rollbackd.triggers.detectors.emission import Lines
 from rollbackd.triggers.detectors.scopes import Scopes
 
@@ -42,10 +42,10 @@ class LambdaFlips:
 
     name = "lambda_flips"
 
-    def __init__(self, bounds: LambdaFlipsBounds, *, scopes: int, lateness_ms: int) -> None:
+    def __init__(self, bounds: LambdaFlipsBounds, *, scopes: int, lateness: Lateness) -> None:
         self._bounds = bounds
         self._scopes = Scopes(_State, scopes)
-        self._lateness_ms = lateness_ms
+        self._lateness = lateness
         self._dropped = 0
 
     @property
@@ -56,7 +56,7 @@ class LambdaFlips:
     def take(self, fact: LambdaProbed, at_ms: int, origin: str, out: list[Sample]) -> None:
         """One probe."""
         state, newest_ms = self._scopes.of(fact.scope, at_ms, origin)
-        if is_late(at_ms, newest_ms, self._lateness_ms):
+        if self._lateness.refuses(at_ms, newest_ms):
             return
         key = fact.arm, fact.question, fact.seed
         group = state.groups.get(key)

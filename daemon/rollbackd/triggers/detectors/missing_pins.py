@@ -6,7 +6,7 @@ samples alone.
 
 from rollbackd.model.events import Sample
 from rollbackd.model.facts import AnswerServed
-from rollbackd.triggers.detectors.detector import is_late
+from rollbackd.triggers.detectors.detector import Lateness
 from rollbackd.triggers.detectors.emission import Lines
 from rollbackd.triggers.detectors.scopes import Scopes
 
@@ -16,9 +16,9 @@ class MissingPins:
 
     name = "missing_pins"
 
-    def __init__(self, *, scopes: int, lateness_ms: int) -> None:
+    def __init__(self, *, scopes: int, lateness: Lateness) -> None:
         self._scopes = Scopes(Lines, scopes)
-        self._lateness_ms = lateness_ms
+        self._lateness = lateness
 
     @property
     def evicted(self) -> int:
@@ -30,7 +30,7 @@ class MissingPins:
         if not (fact.user or fact.claimed_arm):
             return
         lines, newest_ms = self._scopes.of(fact.scope, at_ms, origin)
-        if not is_late(at_ms, newest_ms, self._lateness_ms):
+        if not self._lateness.refuses(at_ms, newest_ms):
             line = lines.of("events_missing_pins_total", fact.arm)
             line.add(not fact.pins, newest_ms, out)
 

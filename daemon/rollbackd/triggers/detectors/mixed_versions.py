@@ -6,7 +6,7 @@ from rollbackd.model.events import Sample
 from rollbackd.model.facts import AnswerServed
 from rollbackd.model.labels import Scope
 from rollbackd.settings.detectors import MixedVersionsBounds
-from rollbackd.triggers.detectors.detector import Expected, is_late
+from rollbackd.triggers.detectors.detector import Expected, Lateness
 from rollbackd.triggers.detectors.emission import MOST_ARMS, Lines
 from rollbackd.triggers.detectors.scopes import Scopes
 
@@ -35,12 +35,12 @@ class MixedVersions:
     name = "mixed_versions"
 
     def __init__(
-        self, bounds: MixedVersionsBounds, expected: Expected, *, scopes: int, lateness_ms: int
+        self, bounds: MixedVersionsBounds, expected: Expected, *, scopes: int, lateness: Lateness
     ) -> None:
         self._window_ms = bounds.window_ms
         self._expected = expected
         self._scopes = Scopes(_State, scopes)
-        self._late_ms = min(lateness_ms, bounds.window_ms)
+        self._lateness = lateness
         self._dropped = 0
 
     @property
@@ -53,7 +53,7 @@ class MixedVersions:
         if not fact.pins:
             return
         state, newest_ms = self._scopes.of(fact.scope, at_ms, origin)
-        if is_late(at_ms, newest_ms, self._late_ms):
+        if self._lateness.refuses(at_ms, newest_ms, self._window_ms):
             return
         line = state.lines.of("mixed_versions", fact.arm)
         if at_ms < self._expected.own_flip_until(fact.scope):

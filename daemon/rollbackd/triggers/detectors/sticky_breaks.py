@@ -7,7 +7,7 @@ from rollbackd.model.events import Sample
 from rollbackd.model.facts import AnswerServed
 from rollbackd.model.labels import Scope
 from rollbackd.settings.detectors import StickyBreaksBounds
-from rollbackd.triggers.detectors.detector import Expected, is_late
+from rollbackd.triggers.detectors.detector import Expected, Lateness
 from rollbackd.triggers.detectors.emission import MOST_ARMS, Lines
 from rollbackd.triggers.detectors.fingerprints import Fingerprints, digest
 from rollbackd.triggers.detectors.scopes import Scopes
@@ -38,14 +38,14 @@ class StickyBreaks:
     name = "sticky_breaks"
 
     def __init__(
-        self, bounds: StickyBreaksBounds, expected: Expected, *, scopes: int, lateness_ms: int
+        self, bounds: StickyBreaksBounds, expected: Expected, *, scopes: int, lateness: Lateness
     ) -> None:
         self.table = Fingerprints(bounds.users, value_bytes=1 + _SECONDS_BYTES)
         self._window_seconds = bounds.window_ms // 1_000
         self._expected = expected
         lives = count()
         self._scopes = Scopes(lambda scope: _State(scope, next(lives)), scopes)
-        self._lateness_ms = lateness_ms
+        self._lateness = lateness
         self._dropped = 0
 
     @property
@@ -58,7 +58,7 @@ class StickyBreaks:
         if not fact.user or not fact.arm:
             return
         state, newest_ms = self._scopes.of(fact.scope, at_ms, origin)
-        if is_late(at_ms, newest_ms, self._lateness_ms):
+        if self._lateness.refuses(at_ms, newest_ms):
             return
         arm = state.arms.get(fact.arm)
         if arm is None:

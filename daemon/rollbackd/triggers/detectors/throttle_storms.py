@@ -7,7 +7,7 @@ from rollbackd.model.events import Sample
 from rollbackd.model.facts import Retried
 from rollbackd.model.labels import Scope
 from rollbackd.settings.detectors import ThrottleStormsBounds
-from rollbackd.triggers.detectors.detector import is_late
+from rollbackd.triggers.detectors.detector import Lateness
 from rollbackd.triggers.detectors.emission import Lines
 from rollbackd.triggers.detectors.scopes import Scopes
 
@@ -78,15 +78,16 @@ class ThrottleStorms:
     Burst when the ratio of a minute is over `limit`. Storm when a window after that both the ratio
     of the minute and that of the window are, and clients waited as `Retry-After` asked for at
     least `adherence` of their retries. Calm again at or under `calm`: a burst at once, a storm
-    when the whole window is. Under `requests` in the minute nothing changes.
+    when the whole window is. Under `requests` in the minute nothing begins, and either ends as a
+    storm does, or with a window in which nobody told anything.
     """
 
     name = "throttle_storms"
 
-    def __init__(self, bounds: ThrottleStormsBounds, *, scopes: int, lateness_ms: int) -> None:
+    def __init__(self, bounds: ThrottleStormsBounds, *, scopes: int, lateness: Lateness) -> None:
         self._bounds = bounds
         self._scopes = Scopes(_State, scopes)
-        self._late_ms = min(lateness_ms, bounds.window_ms)
+        self._lateness = lateness
 
     @property
     def evicted(self) -> int:
@@ -96,11 +97,13 @@ class ThrottleStorms:
     def take(self, fact: Retried, at_ms: int, origin: str, out: list[Sample]) -> None:
         """What one client did in one window."""
         state, newest_ms = self._scopes.of(fact.scope, at_ms, origin)
-        if is_late(at_ms, newest_ms, self._late_ms):
+        if self._lateness.refuses(at_ms, newest_ms, self._bounds.window_ms):
             return
         begin = at_ms // _BUCKET_MS * _BUCKET_MS
-        state.buckets.setdefault(begin, _Sums()).add(fact)
         state.expire(newest_ms, max(self._bounds.window_ms, _RATIO_MS))
+        if not state.buckets:
+            state.state = ThrottleState.CALM
+        state.buckets.setdefault(begin, _Sums()).add(fact)
         minute = state.sums(newest_ms, _RATIO_MS)
         self._step(state, minute, newest_ms)
         if minute.requests >= self._bounds.requests:
@@ -114,18 +117,17 @@ class ThrottleStorms:
 
     def _step(self, state: _State, minute: _Sums, newest_ms: int) -> None:
         bounds = self._bounds
-        if minute.requests < bounds.requests:
-            return
+        enough = minute.requests >= bounds.requests
         to = state.state
         if to is ThrottleState.CALM:
-            to = ThrottleState.BURST if minute.ratio > bounds.limit else to
-        elif to is ThrottleState.BURST and minute.ratio <= bounds.calm:
+            to = ThrottleState.BURST if enough and minute.ratio > bounds.limit else to
+        elif to is ThrottleState.BURST and enough and minute.ratio <= bounds.calm:
             to = ThrottleState.CALM
         elif newest_ms - state.since_ms >= bounds.window_ms:
             window = state.sums(newest_ms, bounds.window_ms)
-            if to is ThrottleState.STORM:
-                to = ThrottleState.CALM if window.ratio <= bounds.calm else to
-            elif min(minute.ratio, window.ratio) > bounds.limit:
+            if window.ratio <= bounds.calm:
+                to = ThrottleState.CALM
+            elif enough and min(minute.ratio, window.ratio) > bounds.limit:
                 waited = window.adherence >= bounds.adherence
                 to = ThrottleState.STORM if waited else to
         if to is not state.state:

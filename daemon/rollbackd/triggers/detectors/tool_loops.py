@@ -7,7 +7,7 @@ from rollbackd.model.events import Sample
 from rollbackd.model.facts import ToolCalled
 from rollbackd.model.labels import Scope
 from rollbackd.settings.detectors import ToolLoopsBounds
-from rollbackd.triggers.detectors.detector import is_late
+from rollbackd.triggers.detectors.detector import Lateness
 from rollbackd.triggers.detectors.emission import Lines
 from rollbackd.triggers.detectors.fingerprints import Fingerprints, digest, fingerprint
 from rollbackd.triggers.detectors.scopes import Scopes
@@ -31,18 +31,18 @@ class _State:
 class ToolLoops:
     """Counts a loop when a call of one trace has given the same output so often in a row.
 
-    Once for each loop, however long it goes on. A call without an output is not judged, and one of
-    the very same millisecond as the one before is the same event delivered again.
+    Once for each loop, however long it goes on. A call without an output is not judged, and one
+    that is not after the last one is taken for an event that is delivered again.
     """
 
     name = "tool_loops"
 
-    def __init__(self, bounds: ToolLoopsBounds, *, scopes: int, lateness_ms: int) -> None:
+    def __init__(self, bounds: ToolLoopsBounds, *, scopes: int, lateness: Lateness) -> None:
         self.table = Fingerprints(bounds.calls, value_bytes=_OUTPUT_BYTES + 1 + _TIME_BYTES)
         self._repeats = bounds.repeats
         lives = count()
         self._scopes = Scopes(lambda scope: _State(scope, next(lives)), scopes)
-        self._lateness_ms = lateness_ms
+        self._lateness = lateness
 
     @property
     def evicted(self) -> int:
@@ -52,7 +52,7 @@ class ToolLoops:
     def take(self, fact: ToolCalled, at_ms: int, origin: str, out: list[Sample]) -> None:
         """One call."""
         state, newest_ms = self._scopes.of(fact.scope, at_ms, origin)
-        if is_late(at_ms, newest_ms, self._lateness_ms):
+        if self._lateness.refuses(at_ms, newest_ms):
             return
         loops = bool(fact.output_hash) and self._in_a_row(state, fact) == self._repeats
         state.lines.of("tool_loops_total", fact.arm).add(loops, newest_ms, out)
@@ -73,11 +73,11 @@ class ToolLoops:
             self.table.insert(told, output + b"\x01" + when)
             return 1
         before = self.table.read(place)
-        if before[:_OUTPUT_BYTES] != output:
-            row = 1
-        elif before[_OUTPUT_BYTES + 1 :] == when:
+        last = int.from_bytes(before[_OUTPUT_BYTES + 1 :], "little")
+        if not 0 < (fact.time_ms - last) & _TIME_MASK <= _TIME_MASK // 2:
             return 0
-        else:
+        row = 1
+        if before[:_OUTPUT_BYTES] == output:
             row = min(before[_OUTPUT_BYTES] + 1, _MOST_IN_A_ROW)
         self.table.write(place, output + bytes((row,)) + when)
         return row

@@ -10,6 +10,7 @@ from rollbackd.triggers.lints.goes_silent import goes_silent
 from rollbackd.triggers.lints.never_true import never_true
 from rollbackd.triggers.lints.no_sample_floor import no_sample_floor
 from rollbackd.triggers.lints.no_scope import no_scope
+from rollbackd.triggers.lints.quantile_range import quantile_range
 from rollbackd.triggers.lints.short_window import short_window
 from rollbackd.triggers.lints.subjects import LintOptions, Pack, Subject, read_pack
 
@@ -21,6 +22,7 @@ _LINTS: Final[dict[DiagnosticId, Lint]] = {
     "lint/never-true": never_true,
     "lint/no-sample-floor": no_sample_floor,
     "lint/no-scope": no_scope,
+    "lint/quantile-range": quantile_range,
     "lint/short-window": short_window,
 }
 

@@ -1,16 +1,16 @@
--- Keeps rule instances as they are now, and forgets those that ended.
--- KEYS: rule_states, rule_states_seen. ARGV: prune_before_ms, most, then for each instance
--- key, seen_at_ms, body (empty when it has ended).
+-- Keeps of each key what is newest, in a bounded table, and forgets what has ended.
+-- KEYS: HASH key -> body, ZSET of the keys by time. ARGV: prune_before_ms, most, then for each
+-- key, time_ms, body (empty when it has ended).
 for i = 3, #ARGV, 3 do
-  local key, seen, body = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local key, time, body = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local stored = redis.call('ZSCORE', KEYS[2], key)
-  if not stored or tonumber(seen) >= tonumber(stored) then
+  if not stored or tonumber(time) >= tonumber(stored) then
     if body == '' then
       redis.call('HDEL', KEYS[1], key)
       redis.call('ZREM', KEYS[2], key)
     else
       redis.call('HSET', KEYS[1], key, body)
-      redis.call('ZADD', KEYS[2], seen, key)
+      redis.call('ZADD', KEYS[2], time, key)
     end
   end
 end
