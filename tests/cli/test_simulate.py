@@ -47,7 +47,7 @@ def test_a_failing_seed_is_shrunk_and_can_be_played_again(
 def test_faults_that_are_needed_are_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """And those that are not are left out."""
     monkeypatch.setattr(SimulatedControls, "is_stale", lambda *_: False)
-    result = run("simulate", "--seeds", "500", "--jobs", "1", "--output", "json")
+    result = run("simulate", "--seeds", "50", "--jobs", "1", "--output", "json")
     failures = json.loads(result.stdout)["failures"]
     assert failures[0]["violation"]["invariant"] == "an epoch never goes back at a target"
     assert 0 < len(failures[0]["schedule"]) <= failures[0]["drawn"]

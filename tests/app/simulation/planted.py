@@ -289,8 +289,6 @@ class Planted(NamedTuple):
 
     plant: Callable[[Patch], None]
     breaks: set[Invariant]
-    #: Where to begin: one that few seeds show is looked for near one that is known.
-    first_seed: int = 0
 
 
 PLANTED: Final = [
@@ -311,7 +309,7 @@ PLANTED: Final = [
     Planted(say_yes_before_it_is_written, {Invariant.ACKNOWLEDGED}),
     Planted(forget_an_act_that_may_stand, {Invariant.ACTED_ENDS, Invariant.LEDGER}),
     Planted(lose_the_page_in_a_restart, {Invariant.NOTICED, Invariant.ENDS}),
-    Planted(take_over_without_a_fence, {Invariant.ACTED_ENDS, Invariant.ONE_WRITER}, 2_000),
+    Planted(take_over_without_a_fence, {Invariant.ACTED_ENDS, Invariant.ONE_WRITER}),
     Planted(forget_the_deadline_of_a_measure, {Invariant.NOTICED}),
     Planted(act_before_the_approval, {Invariant.APPROVED}),
     Planted(take_without_registering, {Invariant.LEDGER}),

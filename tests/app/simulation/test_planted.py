@@ -19,8 +19,7 @@ def test_a_planted_bug_is_found(planted: Planted, monkeypatch: pytest.MonkeyPatc
     planted.plant(monkeypatch)
     found: Violation | None
     with quiet():
-        seeds = range(planted.first_seed, planted.first_seed + SEEDS)
-        violations = (play(draw(seed)).violation for seed in seeds)
+        violations = (play(draw(seed)).violation for seed in range(SEEDS))
         found = next(islice(filter(None, violations), 1), None)
     assert found is not None
     assert found.invariant in planted.breaks

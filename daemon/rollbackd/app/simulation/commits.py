@@ -37,8 +37,6 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
 
 #: Two readings further apart do not vouch for the time between them.
 _GAP_MS: Final = 60_000
-#: A pause that a process has known of for this long binds it.
-_PAUSE_KNOWN_SECONDS: Final = 40.0
 
 #: What may become of a measure in one step.
 _MEASURES: Final = {
@@ -86,11 +84,11 @@ def _one_writer(referee: "Referee", commit: Commit) -> None:
 
 def _paused(referee: "Referee", commit: Commit) -> None:
     life, before, after = commit.life, commit.before, commit.after
-    if before is not None or not after.is_open or after.pulled_by or life.paused_since is None:
+    if before is not None or not after.is_open or after.pulled_by or life.paused_since_ms is None:
         return
-    known = referee.world.loop.time() - life.paused_since
-    if known > _PAUSE_KNOWN_SECONDS:
-        message = f"{after.id} was opened {known:.0f} s after its process knew of the pause"
+    known_ms = after.opened_at_ms - life.paused_since_ms
+    if known_ms > referee.tolerance_ms:
+        message = f"{after.id} was opened {known_ms / 1e3:g} s after its process knew of the pause"
         referee.fail(Invariant.PAUSED, message, after.id)
 
 

@@ -26,7 +26,8 @@ class FaultKind(StrEnum):
     TIMEOUT_DONE = "timeout_done"
     #: The caller hears nothing until it gives up; the call takes effect some time later.
     LATE_EFFECT = "late_effect"
-    #: The process stands still before the call, the other replica takes over; then it wakes up.
+    #: The process stops while it sends the call, the other replica takes over; what it was sending
+    #: is sent when it goes on.
     STALL = "stall"
     #: The answer takes long.
     SLOW = "slow"
@@ -86,41 +87,63 @@ class FaultKind(StrEnum):
     ROLLOUT = "rollout"
 
 
+#: Where an act is sent.
+_ACT: Final = "controls.set_trip"
+
 #: Calls that faults strike at.
 POINTS: Final = (
     "store.advance",
     "store.open_incident",
     "store.next_epoch",
     "store.other",
-    "controls.set_trip",
+    _ACT,
     "controls.fence",
     "controls.read",
 )
 
-#: A person is asked for.
-PAGE: Final = "people.page"
+#: The first act of an incident, each time that it is sent.
+FIRST_ACT: Final = "controls.first_act"
 
-#: Faults at a call, with the points that they fit.
+#: A person is asked for, and among these: one without whom the incident goes no further.
+PAGE: Final = "people.page"
+PAGE_TO_DECIDE: Final = "people.page_to_decide"
+
+#: Faults at a call, with the points that they fit; what is named more often is drawn more often.
 AT_CALLS: Final[dict[FaultKind, tuple[str, ...]]] = {
-    FaultKind.CRASH_BEFORE: (*POINTS, PAGE, PAGE, PAGE),
+    FaultKind.CRASH_BEFORE: (*POINTS, PAGE, *(PAGE_TO_DECIDE,) * 4),
     FaultKind.CRASH_AFTER: (*POINTS, PAGE),
-    FaultKind.LOST_REPLY: POINTS,
+    FaultKind.LOST_REPLY: (*POINTS, _ACT, _ACT),
     FaultKind.UNAVAILABLE: POINTS,
-    FaultKind.TIMEOUT_DONE: POINTS,
-    FaultKind.LATE_EFFECT: (
+    FaultKind.TIMEOUT_DONE: (*POINTS, _ACT, _ACT),
+    FaultKind.LATE_EFFECT: ("store.advance", "store.open_incident", _ACT, "controls.fence"),
+    # Most often where nothing of the incident has moved, so that nothing but the takeover itself
+    # keeps the old process from acting.
+    FaultKind.STALL: (
         "store.advance",
-        "store.open_incident",
-        "controls.set_trip",
+        "store.next_epoch",
         "controls.fence",
+        _ACT,
+        _ACT,
+        *(FIRST_ACT,) * 4,
     ),
-    FaultKind.STALL: ("store.advance", "controls.set_trip", "controls.set_trip"),
     FaultKind.SLOW: POINTS,
-    FaultKind.REFUSED: ("controls.set_trip", "controls.fence", "controls.read"),
-    FaultKind.REFUSED_DONE: ("controls.set_trip", "controls.fence"),
-    FaultKind.MOVED_BEFORE: ("controls.set_trip",),
-    FaultKind.MOVED_AFTER: ("controls.set_trip",),
+    FaultKind.REFUSED: (_ACT, "controls.fence", "controls.read"),
+    FaultKind.REFUSED_DONE: (_ACT, _ACT, "controls.fence"),
+    FaultKind.MOVED_BEFORE: (_ACT,),
+    FaultKind.MOVED_AFTER: (_ACT,),
 }
 
+#: Faults that keep a process, or its way to the others, from working; the rest is its daily bread.
+DISABLING: Final = {
+    *AT_CALLS,
+    FaultKind.CRASH,
+    FaultKind.STALE_OWNER,
+    FaultKind.HANDOVER,
+    FaultKind.STORE_OUTAGE,
+    FaultKind.TARGET_OUTAGE,
+    FaultKind.CLOCK_JUMP,
+    FaultKind.RESTORE_THEN_CRASH,
+}
 _CRASHES: Final = {
     FaultKind.CRASH_BEFORE,
     FaultKind.CRASH_AFTER,

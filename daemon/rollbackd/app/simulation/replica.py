@@ -8,7 +8,7 @@ from rollbackd.app.evaluation import EvaluationLoop
 from rollbackd.app.intake import Intake
 from rollbackd.app.recovery import Recovery
 from rollbackd.app.simulation.board import WINDOW_MS, Board
-from rollbackd.app.simulation.faults import PAGE, FaultKind
+from rollbackd.app.simulation.faults import PAGE, PAGE_TO_DECIDE, FaultKind
 from rollbackd.app.simulation.loop import VirtualClock
 from rollbackd.app.simulation.service import pins_seen
 from rollbackd.app.simulation.silence import SilentTelemetry
@@ -22,7 +22,7 @@ from rollbackd.incidents.runner import Runner, Surroundings
 from rollbackd.levers import build_levers
 from rollbackd.model.controls import Control
 from rollbackd.model.events import PinsSeen
-from rollbackd.model.incidents import Confirmation, Incident, JournalRecord, SeriesWindow
+from rollbackd.model.incidents import Confirmation, Incident, JournalRecord, SeriesWindow, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import FreezeProbe
 from rollbackd.model.triggers import TargetReading
@@ -48,8 +48,8 @@ class Life:
         self.number = world.lives
         self.dead = False
         self.retired = False
-        #: Since when this process knows of a pause, in virtual seconds.
-        self.paused_since: float | None = None
+        #: Since when this process knows of a pause, by its own wall clock.
+        self.paused_since_ms: int | None = None
         #: What was read last of each control, with a number that grows.
         self.last_seen: dict[tuple[Scope, str], tuple[int, Control]] = {}
         self.clock = VirtualClock(world.loop)
@@ -174,9 +174,9 @@ class Life:
         """Read the pause, as housekeeping does every second."""
         self.dispatcher.pause = await self.store.pause()
         if self.dispatcher.pause is None:
-            self.paused_since = None
-        elif self.paused_since is None:
-            self.paused_since = self.clock.monotonic()
+            self.paused_since_ms = None
+        elif self.paused_since_ms is None:
+            self.paused_since_ms = self.clock.now()
 
     async def _run(self) -> None:
         try:
@@ -223,7 +223,8 @@ class Life:
     async def page(self, incident: Incident, reason: str) -> None:
         """See `ports.Notifier`."""
         await self.running()
-        fault = self._world.call_faults.at(PAGE)
+        waits = incident.state is State.NEEDS_HUMAN
+        fault = self._world.call_faults.at(PAGE, *([PAGE_TO_DECIDE] if waits else []))
         if fault is not None:
             self._world.disturb(fault)
             if fault.kind is FaultKind.CRASH_AFTER:

@@ -6,7 +6,14 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from rollbackd.app.simulation.faults import AT_CALLS, PAGE, Fault, FaultKind
+from rollbackd.app.simulation.faults import (
+    AT_CALLS,
+    FIRST_ACT,
+    PAGE,
+    PAGE_TO_DECIDE,
+    Fault,
+    FaultKind,
+)
 from rollbackd.model.labels import Scope
 from rollbackd.model.policy import (
     Approval,
@@ -102,7 +109,7 @@ def _service(dice: random.Random, scope: Scope) -> Service:
         cause=cause,
         branches=(first, dice.choice(BRANCHES)),
         heals_after_ms=dice.choice((0, 3_000, 12_000)),
-        breaks_at_ms=dice.randrange(2_000, 12_000),
+        breaks_at_ms=dice.randrange(2_000, 12_000 if dice.random() < 0.7 else 70_000),
         writers_stop_after_ms=dice.choice((0, 0, 1_500)),
         known_good=dice.random() < 0.95,
         source=dice.choice(("alerts", "rules")),
@@ -195,7 +202,8 @@ def _fault(dice: random.Random, kind: FaultKind, services: int) -> Fault:
     elsewhere = dice.random() < 0.5
     choice = dice.randrange(4 * services)
     if kind is FaultKind.STALL:
-        for_ms, elsewhere = dice.choice((8_000, 30_000, 60_000)), dice.random() < 0.7
+        # shorter than an act may take, longer, and longer than its incident is its own
+        for_ms, elsewhere = dice.choice((8_000, 30_000, 75_000)), dice.random() < 0.7
     if kind in AT_CALLS:
         point = dice.choice(AT_CALLS[kind])
         nth = dice.randrange(1, _REACH[point])
@@ -222,9 +230,17 @@ _REACH: Final = {
     "controls.set_trip": 10,
     "controls.fence": 4,
     "controls.read": 40,
+    FIRST_ACT: 3,
     PAGE: 3,
+    PAGE_TO_DECIDE: 3,
 }
 _RARE: Final = {FaultKind.ABORT, FaultKind.DECLINE, FaultKind.PULL, FaultKind.ROLLOUT}
 #: Those that need a certain moment to do harm.
-_OFTEN: Final = {FaultKind.STALL, FaultKind.CRASH, FaultKind.CRASH_BEFORE}
+_OFTEN: Final = {
+    FaultKind.STALL,
+    FaultKind.CRASH,
+    FaultKind.CRASH_BEFORE,
+    FaultKind.SILENCE,
+    FaultKind.SECOND_BRANCH,
+}
 _WEIGHTS: Final = [1 if kind in _RARE else 8 if kind in _OFTEN else 3 for kind in FaultKind]

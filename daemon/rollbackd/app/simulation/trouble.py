@@ -53,7 +53,7 @@ class Alertmanager:
             await asyncio.sleep(3)
 
     async def send(self, branch: str, *, firing: bool) -> None:
-        """Send an alert until somebody has it."""
+        """Send an alert until somebody has it, whatever becomes of who wanted it sent."""
         scope, now_ms = self._service.plan.scope, self._world.now_ms
         fingerprint = f"{branch}-{scope}"
         starts = [a.starts_at_ms for a in self._sent if a.fingerprint == fingerprint]
@@ -64,7 +64,7 @@ class Alertmanager:
             labels=alert_labels(scope, branch),
         )
         self._sent.append(alert)
-        await self._deliver(alert)
+        await asyncio.shield(self._world.spawn(self._deliver(alert)))
 
     async def again(self, choice: int) -> None:
         """Send an earlier alert once more: the last one, or an older one out of order."""
@@ -144,7 +144,8 @@ class Trouble:
             self._world.crash(self._world.owner, fault)
 
     async def _stale_owner(self, fault: Fault) -> None:
-        await self._world.oust(fault.for_ms)
+        if self._world.owner is not None:
+            await self._world.oust(self._world.owner, fault.for_ms)
 
     async def _handover(self, _fault: Fault) -> None:
         await self._world.hand_over()
@@ -196,7 +197,7 @@ class Trouble:
                     await store.set_pause(word)
             except (TemporaryError, TimeoutError):
                 return
-            await asyncio.sleep(max(fault.for_ms, 60_000) / 1_000)
+            await asyncio.sleep((60_000 + fault.for_ms) / 1_000)
 
     async def _decide(self, fault: Fault) -> None:
         wanted = _DECISIONS[fault.kind]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from rollbackd.app.simulation.faults import Fault, FaultKind
+from rollbackd.app.simulation.faults import FIRST_ACT, Fault, FaultKind
 from rollbackd.errors import PermanentError, TemporaryError
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ class CallFaults:
             if fault.point:
                 self._waiting.setdefault((fault.point, fault.nth), []).append(fault)
 
-    def at(self, point: str) -> Fault | None:
-        """The fault of this call, if there is one. Counts the call."""
-        self._calls[point] += 1
-        waiting = self._waiting.get((point, self._calls[point]))
-        if not waiting or not self.enabled:
-            return None
-        fault = waiting.pop()
-        self.struck[fault.kind] += 1
-        return fault
+    def at(self, *points: str) -> Fault | None:
+        """The fault of this call, which is one of each of `points`, if there is one. Counts it."""
+        self._calls.update(points)
+        for point in points if self.enabled else ():
+            if waiting := self._waiting.get((point, self._calls[point])):
+                fault = waiting.pop()
+                self.struck[fault.kind] += 1
+                return fault
+        return None
 
 
 class Wire:
@@ -75,7 +75,7 @@ class Wire:
     async def _call(self, point: str, effect: "_Effect") -> Any:
         world, life = self._world, self._life
         await life.running()
-        fault = world.call_faults.at(point)
+        fault = world.call_faults.at(point, *([FIRST_ACT] if effect.is_first_act else []))
         if fault is not None:
             world.disturb(fault)
             return await self._faulty(fault, effect)
@@ -119,9 +119,8 @@ class Wire:
                 await asyncio.sleep(_NEVER_SECONDS)
                 raise TemporaryError("no reply")
             case FaultKind.STALL if life is world.owner:
-                world.spawn(world.oust(fault.for_ms, refusing=fault.elsewhere, at=effect.arguments))
-                await asyncio.sleep(0)
-                await life.running()
+                world.oust(life, fault.for_ms, refusing=fault.elsewhere, at=effect.arguments)
+                return await self._upon_waking(effect)
             case FaultKind.REFUSED:
                 raise PermanentError("refused by the target")
             case FaultKind.REFUSED_DONE:
@@ -136,6 +135,19 @@ class Wire:
             case FaultKind.SLOW:
                 await asyncio.sleep(min(fault.for_ms / 1_000, _NEVER_SECONDS))
         await life.running()
+        return effect()
+
+    async def _upon_waking(self, effect: "_Effect") -> Any:
+        """The process has stopped while it sent the call: it is sent when the process goes on.
+
+        So it is even where the caller has given it up: its deadline passes meanwhile.
+        """
+        sending = self._world.spawn(self._send(effect))
+        sending.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(sending)
+
+    async def _send(self, effect: "_Effect") -> Any:
+        await self._life.running()
         return effect()
 
 
@@ -155,6 +167,12 @@ class _Effect:
         self._life = life
         self._method = method
         self._named = named
+
+    @property
+    def is_first_act(self) -> bool:
+        """Whether it is what an incident does first."""
+        op = self._named.get("op")
+        return op is not None and op.op_id == f"{op.incident_id}:1"
 
     def __call__(self) -> Any:
         """Make it happen now. Raises what the adapter raises."""

@@ -3,12 +3,12 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 from rollbackd.app.simulation.board import Firing
 from rollbackd.app.simulation.controls import SimulatedControls
-from rollbackd.app.simulation.faults import Fault, FaultKind
+from rollbackd.app.simulation.faults import DISABLING, Fault, FaultKind
 from rollbackd.app.simulation.loop import START_MS, VirtualLoop
 from rollbackd.app.simulation.referee import Referee
 from rollbackd.app.simulation.replica import Life
@@ -21,8 +21,10 @@ from rollbackd.model.incidents import Incident, JournalRecord, State
 from rollbackd.model.labels import Scope
 from rollbackd.model.triggers import TargetReading
 
+T = TypeVar("T")
+
 #: How long a process may be busy with what a fault has left behind.
-_FELT_MS: Final = 40_000
+_FELT_MS: Final = 15_000
 
 #: What somebody may write to a control by hand.
 _BY_HAND: Final[dict[str, ControlValue]] = {
@@ -69,7 +71,7 @@ class World:
         self._refusing: tuple[Life, tuple[object, ...]] | None = None
         self._numbers = 0
         self._incidents = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def now_ms(self) -> int:
@@ -108,19 +110,22 @@ class World:
         """The service of a scope."""
         return next(each for each in self.services if each.plan.scope == scope)
 
-    def spawn(self, work: object) -> None:
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something beside everything else, to the end of the simulation."""
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def later(self, milliseconds: int, callback: Callable[[], None]) -> None:
         """Do something once that time has passed."""
         self.loop.call_later(milliseconds / 1_000, callback)
 
     def disturb(self, fault: Fault) -> None:
-        """A fault strikes now, and is felt for a while."""
+        """A fault strikes now; one that disables is felt for a while."""
         self.referee.tell(f"-- {fault}")
+        if fault.kind not in DISABLING:
+            return
         until_ms = self.now_ms + abs(fault.for_ms) + _FELT_MS
         self.disturbed_until_ms = max(self.disturbed_until_ms, until_ms)
 
@@ -164,22 +169,27 @@ class World:
         if self.owner is None:
             self.start(name)
 
-    async def oust(
-        self, milliseconds: int, *, refusing: bool = False, at: tuple[object, ...] = ()
-    ) -> None:
+    def oust(
+        self,
+        stale: Life,
+        milliseconds: int,
+        *,
+        refusing: bool = False,
+        at: tuple[object, ...] = (),
+    ) -> asyncio.Task[None]:
         """The owner stands still, the other takes over; it wakes up and still acts for a while.
 
         `refusing`: what it was about to write, `at` that place, is closed to everybody else, and
         a person clears up.
         """
-        stale = self.owner
-        if stale is None:
-            return
         stale.freeze()
         if refusing:
             self._refusing = stale, at[:2]
         self.asleep.append(stale)
         self.owner = None
+        return self.spawn(self._take_over(stale, milliseconds, refusing=refusing))
+
+    async def _take_over(self, stale: Life, milliseconds: int, *, refusing: bool) -> None:
         await asyncio.sleep(5)
         if self.owner is None:
             self.start("b" if stale.name == "a" else "a")
